@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_CALL_H
+#define CORE_CALL_H
+
+#include "base/id.h"
+#include "core/socket.h"
+
+/* A remote call of ours to a client. It is answered once: by that client, by the clock, or by the end
+ * of its socket. The answer is bound to the socket it was sent on (fid). */
+
+enum call_status { CALL_ANSWERED, CALL_REFUSED, CALL_TIMEOUT, CALL_CLOSED };
+
+struct call {
+    struct list link; /* in socket->calls */
+    struct timer timer;
+    struct socket *socket; /* a reference */
+    struct buf *name;  /* plain text */
+    struct buf *args;  /* JSON; NULL: none */
+    char fid[UUID_LENGTH + 1];
+    /* Exactly once, from the loop, never from inside call_start. value: the client's data
+     * (ANSWERED; empty: none given) or error (REFUSED) as checked JSON, dead when it returns. The
+     * call is out of all lists and may be freed in it. */
+    void (*done)(struct call *c, enum call_status status, struct slice value);
+};
+
+/* Sends the call. done must be set, all else is zeroed memory of the caller's, to be kept until done.
+ * Takes name and args. 0 when done will come; -ENOTCONN: the socket is closed; -ENOTSUP: its dialect
+ * knows no calls. */
+int call_start(struct call *c, struct socket *socket, struct buf *name, struct buf *args,
+               uint64_t timeout_ms);
+
+/* Forgets a running call: done will not come. */
+void call_cancel(struct call *c);
+
+/* The client answered: value is checked JSON. False when no call of this socket has this fid. */
+bool call_answer(struct socket *socket, struct slice fid, bool refused, struct slice value);
+
+/* The socket is over. */
+void calls_close(struct socket *socket);
+
+#endif

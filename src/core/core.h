@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_CORE_H
+#define CORE_CORE_H
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/map.h"
+#include "base/metrics.h"
+
+struct store;
+struct site;
+
+/* What all sites of a worker share: made by src/server.c, borrowed by everyone in core/, store/,
+ * transport/ and script/. */
+struct core {
+    struct loop *loop;
+    struct log *log;
+    struct metrics *metrics;
+    struct random *random;
+    const struct limits *limits; /* the process's */
+    struct store *store;
+    struct list sites;    /* struct site, in the order of their names */
+    uint64_t channels;    /* with members, of all sites */
+    bool draining;        /* no new sockets */
+};
+
+/* What a script or a store says of something that was to be allowed. After WAIT the answer comes
+ * later, exactly once, never from inside the call that returned it. */
+enum verdict { ALLOW, DENY, WAIT };
+
+#endif

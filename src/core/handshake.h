@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_HANDSHAKE_H
+#define CORE_HANDSHAKE_H
+
+#include "base/buf.h"
+#include "base/ip.h"
+
+/* The request that opened a session or asked for a token, as scripts see it: made by transport/, kept
+ * by the socket. One block of memory: names and values, NUL-terminated in turn. Names that begin with
+ * ':' are ours (":method", ":path", ":query", ":host", ":ips", ":body", ":url"); all others are the
+ * request's headers, in lower case. */
+struct handshake {
+    struct ip ip; /* the client's, after trusted proxies */
+    uint32_t n;   /* private */
+    char data[];
+};
+
+/* Starts one: fill it with handshake_add. all zeros text; the ip is set at the end. */
+void handshake_add(struct text *t, struct slice name, struct slice value);
+
+/* Makes the block of what was added; text is empty again. The caller owns it (mem_free). */
+struct handshake *handshake_new(struct text *t, const struct ip *ip)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* The first value under this name, or a slice with p NULL. */
+struct slice handshake_get(const struct handshake *h, const char *name);
+
+/* Walks all: start with *at = 0; false at the end. */
+bool handshake_next(const struct handshake *h, size_t *at, struct slice *name, struct slice *value);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_MSG_H
+#define CORE_MSG_H
+
+#include "core/session.h"
+
+/* One published message on its way to the members of a channel: encoded at most once for each wire
+ * form in use (dialect and wrap), however many there are to send it to. */
+
+#define MSG_WIRES 8
+
+struct msg {
+    uint32_t refs;
+    struct slice channel; /* in the msg's own memory */
+    struct buf *body;     /* JSON, the very bytes that the publisher sent */
+    struct {
+        const struct dialect *dialect;
+        struct buf *(*wrap)(struct slice text);
+        struct buf *wire;
+    } wires[MSG_WIRES];   /* private */
+    char name[];          /* private */
+};
+
+/* Copies channel, references body. */
+struct msg *msg_new(struct slice channel, struct buf *body)
+    __attribute__((returns_nonnull, warn_unused_result));
+static inline struct msg *msg_ref(struct msg *m) {
+    m->refs++;
+    return m;
+}
+void msg_unref(struct msg *m);
+
+/* The bytes to send to a session of this dialect, made at first use. The caller owns a reference. */
+struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_SITE_H
+#define CORE_SITE_H
+
+#include "base/buf.h"
+#include "base/rate.h"
+#include "core/core.h"
+
+/* A tenant: its configuration, its endpoints, its sockets and channels, its script. Everything that
+ * is looked up for a client is looked up from its socket's site, never from a name in a message. */
+
+struct dialect;
+struct hooks;
+struct transport;
+
+enum auth_mode {
+    AUTH_TOKEN,   /* the first message brings a token */
+    AUTH_REQUEST, /* site.authentication judges the opening request */
+    AUTH_NONE     /* everybody is let in */
+};
+enum jsonp_mode { JSONP_LISTED, JSONP_ANY, JSONP_OFF };
+enum slow_policy { SLOW_CLOSE, SLOW_DROP };
+
+/* Lists of texts end with NULL. All texts are owned by the conf. */
+struct endpoint_conf {
+    char *path;      /* below the site's path, "/sockets" */
+    char *transport; /* "websocket", "sockjs" */
+    char *dialect;   /* "token", "raw" */
+    enum auth_mode auth;
+    /* websocket, also inside sockjs */
+    uint64_t max_message, max_fragments; /* from the limits where not given */
+    bool compress;
+    int compress_level, window_bits;
+    uint64_t compress_min;
+    bool context_takeover;
+    char *protocols; /* comma-separated; "" none */
+    bool ping;
+    /* sockjs */
+    uint64_t response_limit, heartbeat_ms, disconnect_delay_ms;
+    bool websocket;  /* offer it */
+    bool jsessionid; /* set and ask for the cookie */
+    char *sockjs_url;
+};
+
+struct token_conf {
+    char *path; /* below the site's path; "" for none */
+    uint64_t ttl_ms;
+    enum jsonp_mode jsonp;
+    bool jsonp_errors; /* answer JSONP errors with 200, so that the client can read them */
+    bool cors;         /* CORS headers for listed origins */
+    bool reauth;       /* a second auth message replaces the first's data */
+};
+
+struct site_conf {
+    char *name;
+    char *file;      /* where it was read, for messages */
+    char *path;      /* "/" or "/chat" */
+    char **hosts;    /* lower case, without port */
+    char **origins;  /* "https://chat.example.com"; "*" any */
+    char **listen;   /* addresses of its own */
+    char *script;    /* folder of init.lua; NULL: a site without script */
+    char *static_dir; /* folder of files served under path; NULL: none */
+    char **libraries; /* Lua modules from outside, "cjson" */
+    struct buf *options; /* JSON object: site.options */
+    struct endpoint_conf *endpoints;
+    size_t endpoint_count;
+    struct token_conf token;
+    enum slow_policy slow;
+    struct limits limits;
+};
+
+/* One way in: a path, a transport and a dialect. */
+struct endpoint {
+    struct site *site;
+    const struct endpoint_conf *conf;
+    const struct dialect *dialect;
+    const struct transport *transport;
+    void *state; /* the transport's */
+};
+
+struct site {
+    struct list link; /* in core->sites */
+    struct core *core;
+    const struct site_conf *conf; /* borrowed, outlives the site */
+    const char *name;             /* of conf */
+    const struct limits *limits;  /* of conf */
+    struct endpoint *endpoints;
+    size_t endpoint_count;
+    const struct hooks *hooks;    /* the script's functions; never NULL */
+    uint32_t has;                 /* HOOK_ bits: which of them do something (hooks.h) */
+    void *script;                 /* the script layer's */
+    struct map channels;          /* struct channel by name */
+    struct map sockets;           /* struct socket by sid */
+    uint64_t running;             /* RPCs of clients */
+    struct rate publishes;
+    struct map failures;          /* failed authentications by address: private to token.c */
+};
+
+/* Makes the site and puts it into core->sites, with hooks that do nothing. conf is borrowed. */
+struct site *site_new(struct core *core, const struct site_conf *conf)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Its sockets must be gone. */
+void site_free(struct site *site);
+
+/* The site of this name, or NULL. */
+struct site *site_find(struct core *core, struct slice name);
+
+/* Whether another socket fits: 0, or the HTTP status to refuse it with (counted). */
+int site_admits(struct site *site);
+
+/* A limit of this site was reached: counts it. */
+void site_limit(struct site *site, const char *limit);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_SOCKET_H
+#define CORE_SOCKET_H
+
+#include "base/rate.h"
+#include "core/session.h"
+#include "core/site.h"
+
+/* One client of one site, with its auth data. Made when its session opens; closed when that ends;
+ * freed when nobody holds it any more (ops in flight, script handles). Who holds one across turns
+ * holds a reference and asks socket_is_open before use. */
+
+#define SID_LENGTH 22 /* base64url of 128 random bits */
+
+/* Only while a socket has not authenticated: it is closed after unauth_timeout. */
+struct probation;
+
+/* Only once a socket has done something that is rated. */
+struct socket_rates {
+    struct rate publishes, subscribes;
+    uint32_t strikes; /* messages that were no JSON */
+};
+
+struct socket {
+    uint32_t refs;
+    uint32_t member_count;
+    struct site *site;
+    struct session *session; /* NULL once it is over */
+    const struct dialect *dialect;
+    struct endpoint *endpoint;
+    struct handshake *handshake; /* owned */
+    struct buf *auth;            /* JSON; NULL: not authenticated */
+    struct map_link by_sid;      /* in site->sockets; the key is sid */
+    struct member *members;      /* its channels: private to hub.c */
+    struct list ops;             /* struct op: those that take effect in order, the first one running */
+    struct list calls;           /* struct call: ours to the client, waiting for an answer */
+    struct probation *probation;
+    struct socket_rates *rates;
+    void *script;                /* the script layer's handle */
+    uint64_t created_ms;         /* wall clock */
+    uint32_t running;            /* RPCs of the client */
+    bool connected;              /* the script knows of it */
+    char sid[SID_LENGTH + 1];
+};
+
+/* session.c makes and ends sockets. Takes handshake and auth. */
+struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth)
+    __attribute__((returns_nonnull));
+void socket_ended(struct socket *s, int code, const char *reason);
+
+static inline struct socket *socket_ref(struct socket *s) {
+    s->refs++;
+    return s;
+}
+void socket_unref(struct socket *s);
+
+static inline bool socket_is_open(const struct socket *s) {
+    return s->session && s->session->state == SESSION_OPEN;
+}
+
+/* Closes its session. May be called at any time, twice, and from every callback. */
+void socket_close(struct socket *s, int code, const char *reason);
+
+/* The socket with this sid, open, or NULL. Borrowed. */
+struct socket *socket_find(struct site *site, struct slice sid);
+
+/* It is authenticated from now on, with auth (JSON, taken). */
+void socket_authenticate(struct socket *s, struct buf *auth);
+
+/* Counts a message that came before authentication; false when that was one too many and the socket
+ * was closed. */
+bool socket_on_probation(struct socket *s, size_t bytes);
+
+/* Counts a message that was no JSON; false when the socket was closed for it. */
+bool socket_strike(struct socket *s);
+
+/* Sends one text message of its dialect; borrows. A socket whose backlog passed the hard mark is
+ * closed with 4503. Nothing when it is not open. */
+void socket_send(struct socket *s, struct buf *text);
+
+/* Sends a binary message; false where the transport cannot. */
+bool socket_send_binary(struct socket *s, struct buf *data);
+
+/* "websocket", "xhr-streaming", ...; "" when it is closed. */
+const char *socket_protocol(const struct socket *s);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include "base/buf.h"
+#include "base/ip.h"
+#include "net/net.h"
+
+/* A TCP connection: bytes in through one shared buffer, references to bytes out through one
+ * gathered write per turn.
+ *
+ * Life: conn_open -> received* -> (conn_close | conn_finish | the peer) -> closed, freed at the end
+ * of the turn. After conn_close no callback comes but closed, and that one comes exactly once, from
+ * the end of the turn, however the connection ended. */
+struct conn;
+
+struct conn_ops {
+    /* n > 0 bytes have come. They may be changed in place and are dead when this returns: what is
+     * not used now is to be kept elsewhere. May close c. */
+    void (*received)(struct conn *c, char *data, size_t n);
+    /* The peer has shut its side; our answers may still reach it. NULL: the connection is closed. */
+    void (*ended)(struct conn *c);
+    /* All output is with the kernel. NULL: nothing happens. Called only after output had to wait. */
+    void (*drained)(struct conn *c);
+    /* The output queue is above the hard mark, or has been above the soft mark for too long. NULL:
+     * the connection is closed. Called once until the queue has been below the soft mark again. */
+    void (*slow)(struct conn *c);
+    /* The connection is over; reason is a short constant text. Free what hangs on it; c itself is
+     * freed by net. Must not be NULL. */
+    void (*closed)(struct conn *c, const char *reason);
+};
+
+enum conn_state {
+    CONN_OPEN,      /* bytes go both ways */
+    CONN_FINISHING, /* output is flushed, input thrown away, then closed */
+    CONN_CLOSED     /* waits for the end of the turn */
+};
+
+struct out_block;
+
+struct conn {
+    struct watch watch; /* private, as all below but ops, user and net */
+    const struct conn_ops *ops;
+    void *user; /* whoever speaks on it: struct http, struct ws */
+    struct net *net;
+    struct list link;  /* in net->conns */
+    struct list dirty; /* in net->dirty while output was queued this turn */
+    struct timer timer; /* no progress in writing; lingering */
+    struct out_block *out_first, *out_last;
+    uint32_t out_bytes;
+    uint32_t soft_since_s; /* when out_bytes went above soft; 0: it is not */
+    uint32_t soft, hard, soft_time_s;
+    uint8_t state;
+    bool paused, peer_ended, slow_told, counted;
+    const char *reason;
+    struct ip peer;
+};
+
+/* Takes over a connected, non-blocking descriptor. Reading starts with the next turn. */
+struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
+                       void *user) __attribute__((returns_nonnull));
+
+/* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf (a
+ * reference is taken; may be NULL). They leave at the end of the turn, in one write with all else.
+ * Never calls back. On a connection that is not open it does nothing. */
+#define CONN_HEAD_MAX 22
+void conn_send(struct conn *c, struct slice head, struct buf *buf);
+
+/* Queues a copy of bytes. */
+void conn_send_copy(struct conn *c, struct slice bytes);
+
+/* Bytes queued and not yet taken by the kernel. */
+static inline size_t conn_backlog(const struct conn *c) { return c->out_bytes; }
+
+/* Throws away what is queued, but for the rest of an entry that is half written. */
+void conn_drop_output(struct conn *c);
+
+/* When slow is called: at hard bytes queued, or after soft_ms above soft bytes. The default is the
+ * process's send_buffer_* limits. */
+void conn_set_marks(struct conn *c, uint64_t soft, uint64_t soft_ms, uint64_t hard);
+
+/* Stops and starts reading. While paused the end of the peer is still noticed. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/* Closes as soon as the queue is flushed: shuts our side, reads away what still comes, and closes
+ * when the peer has closed or after linger_ms. No received any more. */
+void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason);
+
+/* Closes now; what is queued is lost. reason is a constant text, kept as it is. May be called at any
+ * time, twice, and from every callback. */
+void conn_close(struct conn *c, const char *reason);
+
+static inline bool conn_is_open(const struct conn *c) { return c->state == CONN_OPEN; }
+
+/* Another protocol takes over (an upgrade). Hands the callbacks to ops with user. */
+static inline void conn_hand_over(struct conn *c, const struct conn_ops *ops, void *user) {
+    c->ops = ops;
+    c->user = user;
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "base/id.h"
+#include "base/ip.h"
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/map.h"
+#include "base/metrics.h"
+
+/* What all connections of a worker share. Made by src/server.c, borrowed by everyone in net/ and
+ * transport/. */
+struct net {
+    struct loop *loop;
+    struct log *log;
+    struct metrics *metrics;
+    struct random *random;
+    const struct limits *limits;
+    struct list conns; /* all open connections */
+    size_t open;       /* how many */
+    size_t most;       /* max_connections, worked out at start */
+    struct map peers;  /* private to listener.c: what each public address has open */
+    bool count_private; /* limits per address count private addresses too */
+    const struct cidr *trusted; /* proxies whose X-Forwarded-For is believed; borrowed */
+    size_t trusted_count;
+
+    /* private to conn.c */
+    char *read_buffer;     /* where every read lands; dead when received returns */
+    struct list dirty;     /* connections with output queued this turn */
+    struct deferred flush; /* writes for all of them */
+    struct out_block *spare_blocks;
+    size_t spare_count;
+};
+
+/* Bytes that one read may bring. */
+#define NET_READ_SIZE 65536
+
+void net_init(struct net *net, struct loop *loop, struct log *log, struct metrics *metrics,
+              struct random *random, const struct limits *limits);
+
+/* All connections must be closed and freed. */
+void net_fini(struct net *net);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef NET_WS_H
+#define NET_WS_H
+
+#include "net/http.h"
+
+/* WebSocket, server side (RFC 6455), with permessage-deflate (RFC 7692).
+ *
+ * Whole messages come out, checked: UTF-8 (failing fast), sizes, fragments, masks, close codes. A
+ * frame that lies whole in the read buffer is unmasked and handed over in place; only what is cut by
+ * a read or fragmented is collected, so an idle connection holds nothing but its struct ws. */
+
+struct ws_settings {
+    uint64_t max_message;   /* bytes, after inflating: 1009 */
+    uint64_t max_fragments; /* frames of a message: 1009 */
+    bool compress;          /* permessage-deflate may be negotiated */
+    int compress_level;     /* 1..9; 0: zlib's default */
+    uint64_t compress_min;  /* shorter messages go out as they are */
+    int window_bits;        /* 9..15: the largest window of ours, both ways */
+    bool context_takeover;  /* false: the window is thrown away after each message, both ways */
+    struct slice protocols; /* subprotocols we speak, comma-separated, first choice first; the first
+                               one offered that is in here is confirmed. "*": the first offered */
+    bool ping;              /* send pings every limits->ws_ping_interval */
+    const struct limits *limits;
+};
+
+struct ws;
+struct ws_ops {
+    /* A message. The bytes are dead when this returns. May send and close. */
+    void (*message)(struct ws *w, struct slice data, bool binary);
+    /* All output is with the kernel, after it had to wait. May be NULL. */
+    void (*drained)(struct ws *w);
+    /* It is over, exactly once: the peer's close code (1005: none, 1006: no close frame), or ours
+     * when we closed first. Comes from the end of the turn. The struct ws may be freed in it. */
+    void (*closed)(struct ws *w, int code, struct slice reason);
+};
+
+enum ws_state {
+    WS_OPEN,
+    WS_CLOSING,   /* our close frame is out, the peer's is awaited; its messages are ignored */
+    WS_CLOSED     /* both are, or the connection is gone; closed comes or came */
+};
+
+struct ws_inbound;  /* a message of which a part has come */
+struct ws_deflate;  /* compression state */
+
+/* Embedded in a transport's session. Private but for conn, ops and settings. */
+struct ws {
+    struct conn *conn;
+    const struct ws_ops *ops;
+    const struct ws_settings *settings; /* borrowed, outlives it */
+    struct ws_inbound *inbound;
+    struct ws_deflate *deflate;
+    struct timer timer; /* ping, pong, message time, close wait, slow-down: whatever is next */
+    uint64_t born_ms;
+    struct rate_state *rates;
+    uint16_t close_code;
+    uint8_t state;
+    uint8_t waiting; /* for what timer stands */
+};
+
+/* Whether r is a WebSocket handshake as RFC 6455 4.2.1 wants it (version 13). Returns 0, or the
+ * status to refuse it with: 400, 405 (not GET), or 426 (another version; the answer then needs
+ * Sec-WebSocket-Version: 13, which ws_refuse adds). Answers nothing itself. */
+int ws_check(const struct request *r);
+
+/* Answers r with the status and, for 426, the version we speak. */
+void ws_refuse(struct request *r, int status);
+
+/* Answers 101 and starts w (zeroed memory) on r's connection; extensions and subprotocol are
+ * negotiated by settings. Messages may be handed over before this returns. r is dead after it. */
+void ws_accept(struct ws *w, struct request *r, const struct ws_settings *settings,
+               const struct ws_ops *ops);
+
+/* Queues a message; borrows payload (takes a reference). Text must be UTF-8: the caller's duty. Does
+ * nothing unless open. */
+void ws_send(struct ws *w, struct buf *payload, bool binary);
+
+/* Sends a close frame (code 0: without a code; reason is cut to 123 bytes at a character) behind what
+ * is queued, and waits ws_close_wait for the peer's. closed follows. Twice does nothing. */
+void ws_close(struct ws *w, int code, struct slice reason);
+
+/* As ws_close, but throws away what is queued: for peers that do not read. */
+void ws_close_slow(struct ws *w, int code, struct slice reason);
+
+/* Ends the connection without a word. closed follows with 1006. */
+void ws_drop(struct ws *w, const char *reason);
+
+static inline size_t ws_backlog(const struct ws *w) { return conn_backlog(w->conn); }
+
+/* Stops and starts reading. */
+static inline void ws_pause(struct ws *w) { conn_pause(w->conn); }
+static inline void ws_resume(struct ws *w) { conn_resume(w->conn); }
+
+#endif
