@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "base/ip.h"
+#include "base/log.h"
+#include "core/site.h"
+
+/* The configuration of a process: what conf/gateway.lua, conf/sites/<name>.lua and the command line
+ * say, checked and with every default filled in. Made once before anything starts, never changed
+ * after. Texts and lists belong to it; lists of texts end with NULL. */
+struct config {
+    char **listen;            /* "127.0.0.1:8000", "[::]:8000", ":0"; at least one */
+    char *store;              /* "memory" */
+    struct limits limits;     /* the process's, and what a site starts from */
+    struct limits most;       /* how far a site may raise them: limits.max */
+    bool count_private;       /* limits per address count private addresses too */
+    struct cidr *trusted_proxies;
+    size_t trusted_count;
+    enum log_level log_level;
+    bool log_json;
+    char *admin;              /* address for metrics_path, like those of listen; NULL: off */
+    char *metrics_path;       /* served at the admin address only; NULL: off */
+    char *live_path;          /* served at every address, before any site; NULL: off */
+    char *ready_path;
+    char *conf_dir;           /* what was read */
+    char *scripts_dir;        /* holds a folder for each site; NULL when there is none */
+    char *library_dir;        /* holds moonlatch/ */
+    bool dev;                 /* --dev */
+    struct site_conf *sites;  /* in the order of their names */
+    size_t site_count;
+};
+
+/* What the command line says. NULL where it says nothing. */
+struct config_options {
+    const char *conf_dir;
+    const char *scripts_dir;
+    const char *const *listen; /* instead of the files' listen; NULL-terminated */
+    const char *const *set;    /* "log.level=debug": over gateway.lua; NULL-terminated */
+    bool dev;
+};
+
+/* Reads all files. On failure the result is NULL and errors has one line for everything that is
+ * wrong, "conf/sites/chat.lua:7: unknown key 'tokn'; did you mean 'token'?". The options are
+ * borrowed for the call. */
+struct config *config_load(const struct config_options *options, struct text *errors)
+    __attribute__((warn_unused_result));
+void config_free(struct config *config);
+
+/* Appends the configuration as a gateway.lua that gives the same configuration again: every key with
+ * its value, and its unit, bounds and help as a comment. Sites stand in its table `sites`. */
+void config_print(const struct config *config, struct text *out);
+
+#endif
