@@ -18,7 +18,8 @@ struct conn_ops {
     /* n > 0 bytes have come. They may be changed in place and are dead when this returns: what is
      * not used now is to be kept elsewhere. May close c. */
     void (*received)(struct conn *c, char *data, size_t n);
-    /* The peer has shut its side; our answers may still reach it. NULL: the connection is closed. */
+    /* The peer has shut its side, all it sent was received; our answers may still reach it. NULL: the
+     * connection is closed. */
     void (*ended)(struct conn *c);
     /* All output is with the kernel. NULL: nothing happens. Called only after output had to wait. */
     void (*drained)(struct conn *c);
@@ -39,19 +40,20 @@ enum conn_state {
 struct out_block;
 
 struct conn {
-    struct watch watch; /* private, as all below but ops, user and net */
+    struct watch watch; /* private, as all below but ops, user, net and peer */
     const struct conn_ops *ops;
     void *user; /* whoever speaks on it: struct http, struct ws */
     struct net *net;
-    struct list link;  /* in net->conns */
-    struct list dirty; /* in net->dirty while output was queued this turn */
+    struct list link;   /* in net->conns */
+    struct list dirty;  /* in net->dirty with output queued this turn, in net->dead when closed */
     struct timer timer; /* no progress in writing; lingering */
     struct out_block *out_first, *out_last;
     uint32_t out_bytes;
-    uint32_t soft_since_s; /* when out_bytes went above soft; 0: it is not */
-    uint32_t soft, hard, soft_time_s;
+    uint32_t soft, hard, soft_ms;  /* marks; UINT32_MAX: none */
+    uint32_t soft_since, sent_at;  /* the low bits of loop_now_ms */
+    uint32_t linger_ms;
     uint8_t state;
-    bool paused, peer_ended, slow_told, counted;
+    bool paused, peer_ended, blocked, slow_told, over_soft, counted;
     const char *reason;
     struct ip peer;
 };
@@ -75,11 +77,11 @@ static inline size_t conn_backlog(const struct conn *c) { return c->out_bytes; }
 /* Throws away what is queued, but for the rest of an entry that is half written. */
 void conn_drop_output(struct conn *c);
 
-/* When slow is called: at hard bytes queued, or after soft_ms above soft bytes. The default is the
- * process's send_buffer_* limits. */
+/* When slow is called: when more than hard bytes are left after a write, or more than soft bytes for
+ * soft_ms. LIMIT_OFF: never, as it is at first. */
 void conn_set_marks(struct conn *c, uint64_t soft, uint64_t soft_ms, uint64_t hard);
 
-/* Stops and starts reading. While paused the end of the peer is still noticed. */
+/* Stops and starts reading. While paused a reset is noticed, the end of the peer's side is not. */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 

@@ -22,7 +22,4 @@ const char *listener_url(const struct listener *l);
 /* Stops accepting and frees. */
 void listener_close(struct listener *l);
 
-/* A connection of this address is gone; conn.c says so. */
-void listener_forget_peer(struct net *net, const struct ip *peer);
-
 #endif

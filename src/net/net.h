@@ -22,7 +22,7 @@ struct net {
     struct list conns; /* all open connections */
     size_t open;       /* how many */
     size_t most;       /* max_connections, worked out at start */
-    struct map peers;  /* private to listener.c: what each public address has open */
+    struct map peers;  /* private to peers.c: what each public address has open */
     bool count_private; /* limits per address count private addresses too */
     const struct cidr *trusted; /* proxies whose X-Forwarded-For is believed; borrowed */
     size_t trusted_count;
@@ -30,7 +30,9 @@ struct net {
     /* private to conn.c */
     char *read_buffer;     /* where every read lands; dead when received returns */
     struct list dirty;     /* connections with output queued this turn */
-    struct deferred flush; /* writes for all of them */
+    struct list dead;      /* connections closed this turn */
+    struct deferred flush; /* writes for all that are dirty */
+    struct deferred reap;  /* frees all that are dead */
     struct out_block *spare_blocks;
     size_t spare_count;
 };
