@@ -1,0 +1,208 @@
+-- SPDX-License-Identifier: MIT
+-- Starts the real binary for a spec, in a temporary folder and on a free port, and ends it: by its
+-- pid, after every spec, also when the spec raised. A spec file says
+--     after_each(gateway.stop_all)
+-- (or teardown, if its specs share one); should the runner itself die, the kernel kills the gateway.
+-- A sanitizer's report in the log makes stop raise. The environment names the binary: MOONLATCH.
+
+local tmp = require "spec.support.tmp"
+local wait = require "spec.support.wait"
+
+local gateway = {}
+local running = {}
+
+local instance = {}
+instance.__index = instance
+
+-- ---- configuration -------------------------------------------------------------------------------
+
+local function key_source(key)
+  if key:find("^[%a_][%w_]*$") then return key end
+  return string.format("[%q]", key)
+end
+
+-- A value as Lua source: the list part in its order, then the other keys sorted.
+function gateway.source(value)
+  if type(value) == "string" then return (string.format("%q", value):gsub("\\\n", "\\n")) end
+  if type(value) ~= "table" then return tostring(value) end
+  local parts, keys = {}, {}
+  for _, item in ipairs(value) do parts[#parts + 1] = gateway.source(item) end
+  for key in pairs(value) do
+    if type(key) == "string" then keys[#keys + 1] = key end
+  end
+  table.sort(keys)
+  for _, key in ipairs(keys) do parts[#parts + 1] = key_source(key) .. " = " .. gateway.source(value[key]) end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+
+local function conf_source(conf)
+  if type(conf) == "string" then return conf end
+  return "return " .. gateway.source(conf) .. "\n"
+end
+
+-- A spec does not wait for sockets to drain, unless it says so.
+local function quick_drain(conf)
+  local with = { limits = { drain_timeout = "1s", drain_spread = 0 } }
+  for key, value in pairs(conf) do
+    if key ~= "limits" then with[key] = value end
+  end
+  for key, value in pairs(conf.limits or {}) do with.limits[key] = value end
+  return with
+end
+
+local function write_files(dir, options)
+  local conf = options.gateway or {}
+  if type(conf) == "table" then conf = quick_drain(conf) end
+  tmp.write(dir .. "/conf/gateway.lua", conf_source(conf))
+  for name, site in pairs(options.sites or {}) do
+    tmp.write(dir .. "/conf/sites/" .. name .. ".lua", conf_source(site))
+  end
+  for name, files in pairs(options.scripts or {}) do
+    if type(files) == "string" then files = { ["init.lua"] = files } end
+    for path, text in pairs(files) do tmp.write(dir .. "/scripts/" .. name .. "/" .. path, text) end
+  end
+  tmp.write(dir .. "/scripts/.keep", "")
+  tmp.write(dir .. "/conf/sites/.keep", "")
+end
+
+-- ---- process -------------------------------------------------------------------------------------
+
+-- Our own descriptors are closed first, or a gateway would hold open the connections of another.
+local LAUNCH = [[
+for fd in /proc/$$/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done 2>/dev/null
+echo $$
+exec setpriv --pdeathsig KILL "$@" >"$OUT" 2>"$LOG" </dev/null
+]]
+
+local function launch(dir, words)
+  for i, word in ipairs(words) do words[i] = tmp.quote(word) end
+  local command = string.format("exec env OUT=%s LOG=%s bash -c %s launch %s", tmp.quote(dir .. "/out"),
+    tmp.quote(dir .. "/log"), tmp.quote(LAUNCH), table.concat(words, " "))
+  local pipe = assert(io.popen(command))
+  return pipe, assert(tonumber(pipe:read("l")), "no pid")
+end
+
+function gateway.binary()
+  return os.getenv("MOONLATCH") or "build/moonlatch"
+end
+
+-- Starts a gateway and waits until it listens. options: gateway (conf/gateway.lua: a table or Lua source),
+-- sites (name -> the same), scripts (name -> source of init.lua, or a table file -> source), args, dir (files that are already there), wait
+-- (seconds, 20), env (name -> value). Raises with the log's text when it does not come up.
+function gateway.start(options)
+  options = options or {}
+  local dir = options.dir or tmp.dir()
+  if not options.dir then write_files(dir, options) end
+  local words = { "env" }
+  for name, value in pairs(options.env or {}) do words[#words + 1] = name .. "=" .. value end
+  for _, word in ipairs { gateway.binary(), "serve", "--conf", dir .. "/conf", "--scripts", dir .. "/scripts",
+    "--listen", options.listen or "127.0.0.1:0" } do
+    words[#words + 1] = word
+  end
+  for _, word in ipairs(options.args or {}) do words[#words + 1] = word end
+
+  local g = setmetatable({ dir = dir, kept = options.dir ~= nil }, instance)
+  g.pipe, g.pid = launch(dir, words)
+  running[g] = true
+  local up = wait.for_true(function()
+    return g:output():find("listening on [^\n]+\n") or not g:alive()
+  end, options.wait or 20)
+  g.port = tonumber(g:output():match("listening on %w+://[^\n]*:(%d+)"))
+  if not up or not g.port then
+    local log = g:log()
+    local ok, status = pcall(g.stop, g)
+    error("the gateway did not start (status " .. tostring(ok and status) .. "):\n" .. log, 2)
+  end
+  return g
+end
+
+-- Runs the binary with these words to its end: status, standard output, standard error.
+function gateway.run(words, options)
+  options = options or {}
+  local dir = options.dir or tmp.dir()
+  if not options.dir then write_files(dir, options) end
+  local all = { gateway.binary() }
+  for _, word in ipairs(words) do all[#all + 1] = (word:gsub("^@", dir .. "/")) end
+  local pipe, pid = launch(dir, all)
+  local g = setmetatable({ dir = dir, pipe = pipe, pid = pid }, instance)
+  if not wait.for_true(function() return not g:alive() end, options.wait or 20) then g:signal("KILL") end
+  local _, how, code = pipe:close()
+  local out, log = g:output(), g:log()
+  if not options.dir then tmp.remove(dir) end
+  return how == "signal" and 128 + code or code, out, log
+end
+
+function instance:output() return tmp.read(self.dir .. "/out") or "" end
+function instance:log() return self.last_log or tmp.read(self.dir .. "/log") or "" end
+
+-- Whether the plain text appears in the log within so many seconds.
+function instance:wait_log(text, seconds)
+  return wait.for_true(function() return self:log():find(text, 1, true) ~= nil end, seconds) or false
+end
+
+function instance:alive()
+  local stat = self.pipe and tmp.read("/proc/" .. self.pid .. "/stat")
+  local state = stat and stat:match("%) (%a)")
+  return state ~= nil and state ~= "Z" and state ~= "X"
+end
+
+-- Resident bytes.
+function instance:rss()
+  local status = tmp.read("/proc/" .. self.pid .. "/status") or ""
+  return (tonumber(status:match("VmRSS:%s*(%d+)")) or 0) * 1024
+end
+
+-- Open descriptors.
+function instance:fds()
+  local pipe = assert(io.popen("ls /proc/" .. self.pid .. "/fd | wc -l"))
+  local count = tonumber(pipe:read("l"))
+  pipe:close()
+  return count
+end
+
+function instance:signal(name)
+  if self:alive() then os.execute("kill -" .. name .. " " .. self.pid .. " 2>/dev/null") end
+end
+
+-- Waits for the end of the process: its exit status (128 + n for a signal), or nil if it did not end.
+function instance:wait_exit(seconds)
+  if self.status then return self.status end
+  if not wait.for_true(function() return not self:alive() end, seconds or 10) then return nil end
+  local _, how, code = self.pipe:close()
+  self.pipe = nil
+  self.status = how == "signal" and 128 + code or code
+  return self.status
+end
+
+local REPORTS = { "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error: ", "Assertion `" }
+
+-- TERM, and KILL if that is not enough. The exit status; raises if a sanitizer or an assertion spoke.
+function instance:stop()
+  if not running[self] then return self.status end
+  running[self] = nil
+  self:signal("TERM")
+  local status = self:wait_exit(10)
+  if not status then
+    self:signal("KILL")
+    status = self:wait_exit(5)
+  end
+  self.last_log = self:log()
+  if not self.kept then tmp.remove(self.dir) end
+  for _, report in ipairs(REPORTS) do
+    local at = self.last_log:find(report, 1, true)
+    if at then error("the gateway's log says:\n" .. self.last_log:sub(math.max(1, at - 500), at + 6000), 2) end
+  end
+  return status
+end
+
+-- Ends every gateway that still runs; raises the first complaint afterwards.
+function gateway.stop_all()
+  local complaint
+  for g in pairs(running) do
+    local ok, err = pcall(g.stop, g)
+    if not ok then complaint = complaint or err end
+  end
+  if complaint then error(complaint, 0) end
+end
+
+return gateway
