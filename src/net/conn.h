@@ -74,6 +74,9 @@ void conn_send_copy(struct conn *c, struct slice bytes);
 /* Bytes queued and not yet taken by the kernel. */
 static inline size_t conn_backlog(const struct conn *c) { return c->out_bytes; }
 
+/* Whether output waits for the kernel to have room; drained follows when it has gone. */
+static inline bool conn_is_blocked(const struct conn *c) { return c->blocked; }
+
 /* Throws away what is queued, but for the rest of an entry that is half written. */
 void conn_drop_output(struct conn *c);
 

@@ -21,7 +21,8 @@ struct ws_settings {
     bool context_takeover;  /* false: the window is thrown away after each message, both ways */
     struct slice protocols; /* subprotocols we speak, comma-separated; the first one offered that is
                                in here is confirmed. "*": the first offered */
-    bool ping;              /* send pings every limits->ws_ping_interval */
+    bool ping;              /* send pings */
+    uint64_t ping_interval_ms; /* that often; 0: every limits->ws_ping_interval */
     const struct limits *limits; /* of the site: rates, times, send buffer */
     const char *site;            /* for the counters; may be NULL */
 };
