@@ -86,9 +86,13 @@ function gateway.binary()
   return os.getenv("MOONLATCH") or "build/moonlatch"
 end
 
--- Starts a gateway and waits until it listens. options: gateway (conf/gateway.lua: a table or Lua source),
--- sites (name -> the same), scripts (name -> source of init.lua, or a table file -> source), args, dir (files that are already there), wait
--- (seconds, 20), env (name -> value). Raises with the log's text when it does not come up.
+-- Starts a gateway and waits until it listens. Raises with the log's text when it does not come up.
+--   gateway   conf/gateway.lua: a table or Lua source (a table gets a quick drain)
+--   sites     name -> the same for conf/sites/<name>.lua
+--   scripts   name -> source of scripts/<name>/init.lua, or a table file -> source
+--   args      further words of the command line
+--   dir       a folder with conf/ and scripts/, instead of the three above
+--   listen    "127.0.0.1:0"; wait: seconds (20); env: name -> value
 function gateway.start(options)
   options = options or {}
   local dir = options.dir or tmp.dir()
