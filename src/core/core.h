@@ -25,6 +25,7 @@ struct core {
     struct list sites;    /* struct site, in the order of their names */
     uint64_t channels;    /* with members, of all sites */
     bool draining;        /* no new sockets */
+    bool count_private;   /* limits per address count private addresses too */
 };
 
 /* What a script or a store says of something that was to be allowed. After WAIT the answer comes

@@ -17,7 +17,9 @@ struct channel {
     struct list members;     /* struct member */
     size_t count;
     struct list *cursor;     /* the next member of a walk under way; NULL: none */
+    struct list joins;       /* struct join: who waits until it is live */
     bool live;               /* the store confirmed the subscription */
+    bool walked;             /* a walk is under way: it outlives its last member until the end of it */
     char name[];
 };
 
@@ -33,9 +35,9 @@ struct member {
 /* Why a channel's name is not to be had: NULL when it is. Clients and scripts alike. */
 const char *channel_name_error(const struct site *site, struct slice name);
 
-/* Makes socket a member; done (may be NULL) is called when the subscription is live, or could not be
- * made, never before this returns. status: 0, or a negative errno (-EALREADY is no error: 0).
- * Returns 0, or -E2BIG when a limit is reached (done is not called then). */
+/* Makes socket a member, if it is none yet; done (may be NULL) is called when the subscription is live
+ * (status 0) or will not be (a negative errno), never before this returns. Returns 0, or what done is
+ * not called for: -EMFILE when the socket has too many channels, -ENFILE when there are too many. */
 int hub_subscribe(struct socket *socket, struct slice channel,
                   void (*done)(void *arg, int status), void *arg);
 

@@ -20,7 +20,7 @@ struct login {
     struct handshake *request; /* owned, with all headers */
     bool token_route;          /* site.customMiddleware runs first */
     uint8_t outcome;
-    bool done_called;
+    struct deferred decided; /* private */
     struct buf *auth;          /* JSON object */
     struct buf *error;         /* plain text */
     int status;

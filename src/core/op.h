@@ -51,6 +51,9 @@ struct op *op_new(struct socket *socket, enum op_kind kind, struct buf *message)
 /* Starts it; it may be finished and freed before this returns. */
 void op_start(struct op *op);
 
+/* Ends an op that was never started, with an error. */
+void op_abandon(struct op *op, const char *text);
+
 /* What the script decided after it had said WAIT. error: JSON for the client, taken; NULL with DENY:
  * "Forbidden". May finish and free the op. */
 void op_decide(struct op *op, enum verdict verdict, struct buf *error);
@@ -68,6 +71,9 @@ void op_fail_text(struct op *op, const char *text);
 
 /* Tells the dialect, starts the next of the socket, frees. Called by the functions above. */
 void op_finish(struct op *op);
+
+/* The socket is over: ops that wait their turn end without an answer. */
+void ops_close(struct socket *socket);
 
 /* The name of the kind: "subscribe". */
 const char *op_kind_name(enum op_kind kind);

@@ -63,8 +63,8 @@ struct dialect {
     void (*left)(struct socket *s, struct slice channel);
     /* Messages of this channel may be missing before the next one. */
     void (*gap)(struct socket *s, struct slice channel);
-    /* Sends a call to the client; false when this dialect has none. */
-    bool (*call)(struct socket *s, const struct call *call);
+    /* Sends a call to the client. NULL: this dialect knows no calls. */
+    void (*call)(struct socket *s, const struct call *call);
 };
 
 extern const struct dialect token_dialect;

@@ -39,7 +39,8 @@ struct socket {
     void *script;                /* the script layer's handle */
     uint64_t created_ms;         /* wall clock */
     uint32_t running;            /* RPCs of the client */
-    bool connected;              /* the script knows of it */
+    bool connected;              /* let in: the script knows of it */
+    bool ops_busy;               /* private to op.c */
     char sid[SID_LENGTH + 1];
 };
 
@@ -64,8 +65,15 @@ void socket_close(struct socket *s, int code, const char *reason);
 /* The socket with this sid, open, or NULL. Borrowed. */
 struct socket *socket_find(struct site *site, struct slice sid);
 
-/* It is authenticated from now on, with auth (JSON, taken). */
+/* It is authenticated from now on, with auth (JSON, taken); the first time it is thereby let in and
+ * the script hears of it (connect). */
 void socket_authenticate(struct socket *s, struct buf *auth);
+
+/* Lets a socket in that needs no authentication. */
+void socket_admit(struct socket *s);
+
+/* Whether it may do more than authenticate. */
+static inline bool socket_is_admitted(const struct socket *s) { return s->connected; }
 
 /* Counts a message that came before authentication; false when that was one too many and the socket
  * was closed. */
@@ -74,8 +82,7 @@ bool socket_on_probation(struct socket *s, size_t bytes);
 /* Counts a message that was no JSON; false when the socket was closed for it. */
 bool socket_strike(struct socket *s);
 
-/* Sends one text message of its dialect; borrows. A socket whose backlog passed the hard mark is
- * closed with 4503. Nothing when it is not open. */
+/* Sends one text message of its dialect; borrows. Nothing when it is not open. */
 void socket_send(struct socket *s, struct buf *text);
 
 /* Sends a binary message; false where the transport cannot. */

@@ -27,7 +27,7 @@ struct store_ops {
     const char *name;
     int (*publish)(struct store *st, struct site *site, struct slice channel, struct buf *body);
     int (*control)(struct store *st, struct site *site, struct slice name, struct buf *body);
-    /* The first local member came, the last one left. */
+    /* The first local member came; the last one left: then a done that has not come does not. */
     void (*subscribe)(struct store *st, struct site *site, struct slice channel, store_done *done,
                       void *arg);
     void (*unsubscribe)(struct store *st, struct site *site, struct slice channel);

@@ -8,10 +8,11 @@
 /* Login tokens: issued to a request that the script admitted, good for one socket, once, within their
  * lifetime, on the site that issued them. */
 
-/* Puts auth (JSON, borrowed) into the store. done comes once, later: status 0 and the token's text,
- * valid until it returns, or a negative errno and NULL (-E2BIG: auth is larger than token_data). */
-void token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
-                 void (*done)(void *arg, int status, const char *token), void *arg);
+/* Puts auth (JSON, borrowed) into the store. 0: done comes once, later, with status 0 and the token's
+ * text, valid until it returns, or with a negative errno and NULL. -E2BIG: auth is larger than
+ * token_data, and done does not come. */
+int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
+                void (*done)(void *arg, int status, const char *token), void *arg);
 
 /* Takes the token's auth out of the store. done comes once, later: 0 and the JSON (borrowed), -ENOENT
  * for a token that is unknown, used or too old, or another negative errno. token must be a valid
@@ -22,5 +23,8 @@ void token_take(struct site *site, struct slice token,
 /* Failed authentications of a public address: counts one; asks whether it must wait. */
 void auth_failed(struct site *site, const struct ip *ip);
 bool auth_blocked(struct site *site, const struct ip *ip);
+
+/* The site goes. */
+void auth_forget_failures(struct site *site);
 
 #endif

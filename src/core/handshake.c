@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/handshake.h"
+
+#include "base/mem.h"
+
+void handshake_add(struct text *t, struct slice name, struct slice value) {
+    text_add(t, name);
+    text_char(t, 0);
+    text_add(t, value);
+    text_char(t, 0);
+}
+
+struct handshake *handshake_new(struct text *t, const struct ip *ip) {
+    struct slice all = text_slice(t);
+    struct handshake *h = mem_raw(sizeof *h + all.n);
+    h->ip = *ip;
+    h->n = (uint32_t)all.n;
+    if (all.n) memcpy(h->data, all.p, all.n);
+    text_fini(t);
+    return h;
+}
+
+bool handshake_next(const struct handshake *h, size_t *at, struct slice *name, struct slice *value) {
+    if (*at >= h->n) return false;
+    *name = slice_of(h->data + *at);
+    *value = slice_of(h->data + *at + name->n + 1);
+    *at += name->n + value->n + 2;
+    return true;
+}
+
+struct slice handshake_get(const struct handshake *h, const char *name) {
+    struct slice key, value;
+    for (size_t at = 0; handshake_next(h, &at, &key, &value);)
+        if (slice_is(key, name)) return value;
+    return (struct slice){NULL, 0};
+}

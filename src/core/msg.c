@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/msg.h"
+
+#include "base/mem.h"
+
+struct msg *msg_new(struct slice channel, struct buf *body) {
+    struct msg *m = mem_new(sizeof *m + channel.n);
+    m->refs = 1;
+    if (channel.n) memcpy(m->name, channel.p, channel.n);
+    m->channel = slice_make(m->name, channel.n);
+    m->body = buf_ref(body);
+    return m;
+}
+
+void msg_unref(struct msg *m) {
+    if (--m->refs) return;
+    for (int i = 0; i < MSG_WIRES && m->wires[i].wire; i++) buf_unref(m->wires[i].wire);
+    buf_unref(m->body);
+    mem_free(m);
+}
+
+static struct buf *encode(const struct msg *m, const struct dialect *dialect,
+                          const struct session_ops *ops) {
+    struct buf *text = dialect->render(m);
+    if (!ops->wrap) return text;
+    struct buf *wire = ops->wrap(buf_slice(text));
+    buf_unref(text);
+    return wire;
+}
+
+struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops) {
+    int i = 0;
+    for (; i < MSG_WIRES && m->wires[i].wire; i++)
+        if (m->wires[i].dialect == dialect && m->wires[i].wrap == ops->wrap)
+            return buf_ref(m->wires[i].wire);
+    struct buf *wire = encode(m, dialect, ops);
+    if (i < MSG_WIRES) {
+        m->wires[i].dialect = dialect;
+        m->wires[i].wrap = ops->wrap;
+        m->wires[i].wire = buf_ref(wire);
+    }
+    return wire;
+}

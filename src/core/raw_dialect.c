@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* The dialect without a protocol: every message goes to the script as it is, and what the script
+ * sends goes out as it is. Channel messages arrive as {"channel":...,"message":...}. On an endpoint
+ * with auth = "token" the first message is the token, bare. */
+#include "base/json.h"
+#include "core/hooks.h"
+#include "core/msg.h"
+#include "core/token.h"
+
+static void on_taken(void *arg, int status, struct buf *auth) {
+    struct socket *s = arg;
+    if (!socket_is_open(s)) {
+        /* it went away meanwhile */
+    } else if (status) {
+        auth_failed(s->site, &s->handshake->ip);
+        socket_close(s, 4401, "token not found");
+    } else {
+        socket_authenticate(s, buf_ref(auth));
+        if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
+    }
+    socket_unref(s);
+}
+
+static void login(struct socket *s, struct slice token) {
+    if (!socket_on_probation(s, token.n)) return;
+    if (uuid_v4_valid(token)) {
+        token_take(s->site, token, on_taken, socket_ref(s));
+    } else {
+        auth_failed(s->site, &s->handshake->ip);
+        socket_close(s, 4401, "no token");
+    }
+}
+
+static void opened(struct socket *s) { (void)s; }
+
+static void received(struct socket *s, struct slice data, bool binary) {
+    if (!socket_is_admitted(s)) login(s, data);
+    else if (s->site->has & HOOK_MESSAGE) s->site->hooks->message(s, data, binary);
+}
+
+static void answer(struct op *op) { (void)op; }
+
+static struct buf *render(const struct msg *m) {
+    struct text t = {0};
+    text_add(&t, SLICE("{\"channel\":"));
+    json_quote(&t, m->channel);
+    text_add(&t, SLICE(",\"message\":"));
+    text_add(&t, buf_slice(m->body));
+    text_char(&t, '}');
+    return text_take(&t);
+}
+
+static void ignore(struct socket *s, struct slice channel) {
+    (void)s;
+    (void)channel;
+}
+
+const struct dialect raw_dialect = {
+    .name = "raw",
+    .opened = opened,
+    .received = received,
+    .answer = answer,
+    .render = render,
+    .joined = ignore,
+    .left = ignore,
+    .gap = ignore,
+};

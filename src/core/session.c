@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/session.h"
+
+#include "core/socket.h"
+
+#include <assert.h>
+
+/* A session goes NEW -> OPEN -> CLOSING -> ENDED, and from OPEN straight to ENDED when it is lost. */
+static void set_state(struct session *s, enum session_state to) {
+    assert(to > s->state);
+    s->state = (uint8_t)to;
+}
+
+void session_open(struct session *s, const struct session_ops *ops, struct endpoint *endpoint,
+                  struct handshake *handshake, struct buf *auth) {
+    s->ops = ops;
+    s->endpoint = endpoint;
+    set_state(s, SESSION_OPEN);
+    s->socket = socket_new(s, handshake, auth);
+    s->socket->dialect->opened(s->socket);
+}
+
+void session_received(struct session *s, struct slice data, bool binary) {
+    if (s->state == SESSION_OPEN) s->socket->dialect->received(s->socket, data, binary);
+}
+
+void session_ended(struct session *s, int code, const char *reason) {
+    if (s->state == SESSION_NEW || s->state == SESSION_ENDED) return;
+    set_state(s, SESSION_ENDED);
+    struct socket *socket = s->socket;
+    s->socket = NULL;
+    socket_ended(socket, code, reason);
+}
+
+void session_send(struct session *s, struct buf *text) {
+    if (s->state != SESSION_OPEN) return;
+    if (!s->ops->wrap) {
+        s->ops->send(s, text, false);
+        return;
+    }
+    struct buf *wire = s->ops->wrap(buf_slice(text));
+    s->ops->send(s, wire, false);
+    buf_unref(wire);
+}
+
+void session_close(struct session *s, int code, const char *reason) {
+    if (s->state != SESSION_OPEN) return;
+    set_state(s, SESSION_CLOSING);
+    s->ops->close(s, code, reason, false);
+}

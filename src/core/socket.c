@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/socket.h"
+
+#include "base/digest.h"
+#include "core/call.h"
+#include "core/hooks.h"
+#include "core/hub.h"
+
+#include <time.h>
+
+struct probation {
+    struct timer timer;
+    struct socket *socket;
+    uint64_t messages, bytes;
+};
+
+static uint64_t wall_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* ---- before authentication ---- */
+
+static void on_probation_over(struct timer *t) {
+    struct probation *p = container_of(t, struct probation, timer);
+    site_limit(p->socket->site, "unauth_timeout");
+    socket_close(p->socket, 4408, "authentication timeout");
+}
+
+static void probation_start(struct socket *s) {
+    struct probation *p = s->probation = mem_new(sizeof *p);
+    p->socket = s;
+    p->timer.fired = on_probation_over;
+    if (s->site->limits->unauth_timeout != LIMIT_OFF)
+        timer_start(s->site->core->loop, &p->timer, s->site->limits->unauth_timeout);
+}
+
+static void probation_end(struct socket *s) {
+    if (!s->probation) return;
+    timer_stop(s->site->core->loop, &s->probation->timer);
+    mem_free(s->probation);
+    s->probation = NULL;
+}
+
+bool socket_on_probation(struct socket *s, size_t bytes) {
+    struct probation *p = s->probation;
+    if (!p) return true;
+    p->messages++;
+    p->bytes += bytes;
+    if (p->messages <= s->site->limits->unauth_frames && p->bytes <= s->site->limits->unauth_bytes)
+        return true;
+    site_limit(s->site, "unauth_frames");
+    socket_close(s, 4401, "not authenticated");
+    return false;
+}
+
+bool socket_strike(struct socket *s) {
+    if (!s->rates) s->rates = mem_new(sizeof *s->rates);
+    if (++s->rates->strikes < s->site->limits->json_strikes) return true;
+    site_limit(s->site, "json_strikes");
+    socket_close(s, 1008, "not JSON");
+    return false;
+}
+
+/* ---- life ---- */
+
+static void make_sid(struct socket *s) {
+    unsigned char bits[16];
+    struct text t = {0};
+    random_bytes(s->site->core->random, bits, sizeof bits);
+    base64url_encode(&t, slice_make(bits, sizeof bits));
+    memcpy(s->sid, text_slice(&t).p, SID_LENGTH);
+    text_fini(&t);
+}
+
+struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth) {
+    struct socket *s = mem_new(sizeof *s);
+    s->refs = 1;
+    s->session = session;
+    s->endpoint = session->endpoint;
+    s->site = session->endpoint->site;
+    s->dialect = session->endpoint->dialect;
+    s->handshake = handshake;
+    s->created_ms = wall_ms();
+    list_init(&s->ops);
+    list_init(&s->calls);
+    make_sid(s);
+    map_add(&s->site->sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
+    session->socket = s;
+    if (auth) {
+        socket_authenticate(s, auth);
+        if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
+    } else if (s->endpoint->conf->auth == AUTH_NONE) {
+        socket_admit(s);
+    } else {
+        probation_start(s);
+    }
+    return s;
+}
+
+void socket_admit(struct socket *s) {
+    if (s->connected) return;
+    s->connected = true;
+    if (s->site->has & HOOK_CONNECT) s->site->hooks->connect(s);
+}
+
+void socket_authenticate(struct socket *s, struct buf *auth) {
+    buf_unref(s->auth);
+    s->auth = auth;
+    probation_end(s);
+    socket_admit(s);
+}
+
+void socket_ended(struct socket *s, int code, const char *reason) {
+    socket_ref(s); /* the hooks below may let the last of the others go */
+    s->session = NULL;
+    map_remove(&s->site->sockets, &s->by_sid);
+    probation_end(s);
+    calls_close(s);
+    hub_leave(s);
+    ops_close(s);
+    if (s->connected && s->site->has & HOOK_DISCONNECT) s->site->hooks->disconnect(s, code, reason);
+    socket_unref(s);
+    socket_unref(s); /* the session's */
+}
+
+void socket_unref(struct socket *s) {
+    if (--s->refs) return;
+    if (s->script) s->site->hooks->forget(s);
+    mem_free(s->rates);
+    mem_free(s->handshake);
+    buf_unref(s->auth);
+    mem_free(s);
+}
+
+/* ---- use ---- */
+
+void socket_close(struct socket *s, int code, const char *reason) {
+    if (s->session) session_close(s->session, code, reason);
+}
+
+struct socket *socket_find(struct site *site, struct slice sid) {
+    struct map_link *l = map_find(&site->sockets, sid);
+    return l ? container_of(l, struct socket, by_sid) : NULL;
+}
+
+void socket_send(struct socket *s, struct buf *text) {
+    if (s->session) session_send(s->session, text);
+}
+
+bool socket_send_binary(struct socket *s, struct buf *data) {
+    if (!s->session || !s->session->ops->binary) return false;
+    if (s->session->state == SESSION_OPEN) s->session->ops->send(s->session, data, true);
+    return true;
+}
+
+const char *socket_protocol(const struct socket *s) {
+    return s->session ? s->session->ops->protocol(s->session) : "";
+}

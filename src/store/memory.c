@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "store/memory.h"
+
+#include <errno.h>
+
+/* Something that happens at the end of the turn. One queue for all kinds keeps them in order. */
+struct event {
+    struct list link;
+    enum { PUBLISHED, CONTROL, ANSWER } kind;
+    struct site *site;
+    struct buf *body;
+    store_done *done; /* ANSWER */
+    void *arg;
+    int status;
+    size_t name_n;
+    char name[]; /* channel, or name of the word to all; of a subscription the channel */
+};
+
+struct token {
+    struct map_link link; /* key: "site\0id" */
+    struct list by_age;
+    uint64_t dies_ms;
+    struct buf *data;
+    char key[];
+};
+
+struct memory {
+    struct store store;
+    struct core *core;
+    struct list events;
+    struct deferred deliver;
+    struct map tokens;
+    struct list by_age; /* struct token in the order of their making */
+    struct timer sweep;
+};
+
+/* How often dead tokens that nobody asked for are thrown away. */
+#define SWEEP_MS 1000
+
+static struct memory *memory_of(struct store *st) { return container_of(st, struct memory, store); }
+
+/* ---- events ---- */
+
+static void event_add(struct memory *m, int kind, struct site *site, struct slice name,
+                      struct buf *body, store_done *done, void *arg, int status) {
+    struct event *e = mem_new(sizeof *e + name.n);
+    e->kind = kind;
+    e->site = site;
+    e->body = body ? buf_ref(body) : NULL;
+    e->done = done;
+    e->arg = arg;
+    e->status = status;
+    e->name_n = name.n;
+    if (name.n) memcpy(e->name, name.p, name.n);
+    list_push(&m->events, &e->link);
+    loop_defer(m->core->loop, LOOP_DELIVER, &m->deliver);
+}
+
+static void event_free(struct event *e) {
+    list_remove(&e->link);
+    buf_unref(e->body);
+    mem_free(e);
+}
+
+static void event_happen(struct memory *m, struct event *e) {
+    struct slice name = slice_make(e->name, e->name_n);
+    switch (e->kind) {
+    case PUBLISHED: m->store.events->published(e->site, name, e->body); break;
+    case CONTROL: m->store.events->control(e->site, name, e->body); break;
+    case ANSWER: e->done(e->arg, e->status, e->body); break;
+    }
+}
+
+/* What happens now may cause more; that waits for the next round of the same phase. */
+static void on_deliver(struct deferred *d) {
+    struct memory *m = container_of(d, struct memory, deliver);
+    struct list *last = m->events.prev;
+    for (bool more = !list_empty(&m->events); more;) {
+        struct list *link = m->events.next;
+        more = link != last && link != &m->events;
+        struct event *e = container_of(link, struct event, link);
+        list_remove(link);
+        event_happen(m, e);
+        event_free(e);
+    }
+    if (!list_empty(&m->events)) loop_defer(m->core->loop, LOOP_DELIVER, &m->deliver);
+}
+
+static int publish(struct store *st, struct site *site, struct slice channel, struct buf *body) {
+    event_add(memory_of(st), PUBLISHED, site, channel, body, NULL, NULL, 0);
+    return 0;
+}
+
+static int control(struct store *st, struct site *site, struct slice name, struct buf *body) {
+    event_add(memory_of(st), CONTROL, site, name, body, NULL, NULL, 0);
+    return 0;
+}
+
+static void subscribe(struct store *st, struct site *site, struct slice channel, store_done *done,
+                      void *arg) {
+    event_add(memory_of(st), ANSWER, site, channel, NULL, done, arg, 0);
+}
+
+/* A subscription that was not confirmed yet is not confirmed any more. */
+static void unsubscribe(struct store *st, struct site *site, struct slice channel) {
+    LIST_EACH(&memory_of(st)->events, link) {
+        struct event *e = container_of(link, struct event, link);
+        if (e->kind == ANSWER && e->name_n && e->site == site &&
+            slice_eq(slice_make(e->name, e->name_n), channel))
+            event_free(e);
+    }
+}
+
+/* ---- tokens ---- */
+
+static struct text token_key(struct site *site, struct slice id) {
+    struct text key = {0};
+    text_str(&key, site->name);
+    text_char(&key, 0);
+    text_add(&key, id);
+    return key;
+}
+
+static void token_free(struct memory *m, struct token *t) {
+    map_remove(&m->tokens, &t->link);
+    list_remove(&t->by_age);
+    buf_unref(t->data);
+    mem_free(t);
+}
+
+/* Tokens of one site have one lifetime, those of several come near enough to the order of their
+ * making: the walk ends at the first that lives, and a token that is asked for is judged by its own
+ * clock. */
+static void drop_dead(struct memory *m) {
+    uint64_t now = loop_now_ms(m->core->loop);
+    while (!list_empty(&m->by_age)) {
+        struct token *t = container_of(m->by_age.next, struct token, by_age);
+        if (t->dies_ms > now) return;
+        token_free(m, t);
+    }
+}
+
+static void on_sweep(struct timer *timer) {
+    struct memory *m = container_of(timer, struct memory, sweep);
+    drop_dead(m);
+    if (m->tokens.count) timer_start(m->core->loop, &m->sweep, SWEEP_MS);
+}
+
+static void token_put(struct store *st, struct site *site, struct slice id, struct buf *data,
+                      uint64_t ttl_ms, store_done *done, void *arg) {
+    struct memory *m = memory_of(st);
+    if (m->tokens.count >= m->core->limits->memory_tokens) drop_dead(m);
+    if (m->tokens.count >= m->core->limits->memory_tokens) {
+        metrics_limit(m->core->metrics, "memory_tokens", NULL);
+        event_add(m, ANSWER, site, (struct slice){NULL, 0}, NULL, done, arg, -ENOSPC);
+        return;
+    }
+    struct text key = token_key(site, id);
+    struct token *t = mem_new(sizeof *t + key.n);
+    memcpy(t->key, text_slice(&key).p, key.n);
+    t->dies_ms = loop_now_ms(m->core->loop) + ttl_ms;
+    t->data = buf_ref(data);
+    map_add(&m->tokens, &t->link, slice_make(t->key, key.n));
+    list_push(&m->by_age, &t->by_age);
+    text_fini(&key);
+    if (!timer_active(&m->sweep)) timer_start(m->core->loop, &m->sweep, SWEEP_MS);
+    event_add(m, ANSWER, site, (struct slice){NULL, 0}, NULL, done, arg, 0);
+}
+
+static void token_take(struct store *st, struct site *site, struct slice id, store_done *done,
+                       void *arg) {
+    struct memory *m = memory_of(st);
+    struct text key = token_key(site, id);
+    struct map_link *l = map_find(&m->tokens, text_slice(&key));
+    text_fini(&key);
+    struct token *t = l ? container_of(l, struct token, link) : NULL;
+    struct buf *data = NULL;
+    if (t && t->dies_ms > loop_now_ms(m->core->loop)) data = buf_ref(t->data);
+    if (t) token_free(m, t);
+    event_add(m, ANSWER, site, (struct slice){NULL, 0}, data, done, arg, data ? 0 : -ENOENT);
+    buf_unref(data);
+}
+
+/* ---- life ---- */
+
+static void memory_close(struct store *st) {
+    struct memory *m = memory_of(st);
+    while (!list_empty(&m->events)) event_free(container_of(m->events.next, struct event, link));
+    while (!list_empty(&m->by_age)) token_free(m, container_of(m->by_age.next, struct token, by_age));
+    map_fini(&m->tokens);
+    timer_stop(m->core->loop, &m->sweep);
+    deferred_cancel(&m->deliver);
+    mem_free(m);
+}
+
+static const struct store_ops memory_ops = {
+    .name = "memory",
+    .publish = publish,
+    .control = control,
+    .subscribe = subscribe,
+    .unsubscribe = unsubscribe,
+    .token_put = token_put,
+    .token_take = token_take,
+    .close = memory_close,
+};
+
+struct store *memory_store_new(struct core *core, const struct store_events *events) {
+    struct memory *m = mem_new(sizeof *m);
+    m->store = (struct store){.ops = &memory_ops, .events = events};
+    m->core = core;
+    list_init(&m->events);
+    list_init(&m->by_age);
+    deferred_init(&m->deliver, on_deliver);
+    m->sweep.fired = on_sweep;
+    return &m->store;
+}
