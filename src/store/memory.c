@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/memory.h"
 
+#include "core/site.h"
+
 #include <errno.h>
 
 /* Something that happens at the end of the turn. One queue for all kinds keeps them in order. */
@@ -28,6 +30,7 @@ struct memory {
     struct store store;
     struct core *core;
     struct list events;
+    size_t event_count;
     struct deferred deliver;
     struct map tokens;
     struct list by_age; /* struct token in the order of their making */
@@ -53,11 +56,17 @@ static void event_add(struct memory *m, int kind, struct site *site, struct slic
     e->name_n = name.n;
     if (name.n) memcpy(e->name, name.p, name.n);
     list_push(&m->events, &e->link);
+    m->event_count++;
     loop_defer(m->core->loop, LOOP_DELIVER, &m->deliver);
 }
 
+static struct event *event_take(struct memory *m, struct list *link) {
+    list_remove(link);
+    m->event_count--;
+    return container_of(link, struct event, link);
+}
+
 static void event_free(struct event *e) {
-    list_remove(&e->link);
     buf_unref(e->body);
     mem_free(e);
 }
@@ -74,12 +83,8 @@ static void event_happen(struct memory *m, struct event *e) {
 /* What happens now may cause more; that waits for the next round of the same phase. */
 static void on_deliver(struct deferred *d) {
     struct memory *m = container_of(d, struct memory, deliver);
-    struct list *last = m->events.prev;
-    for (bool more = !list_empty(&m->events); more;) {
-        struct list *link = m->events.next;
-        more = link != last && link != &m->events;
-        struct event *e = container_of(link, struct event, link);
-        list_remove(link);
+    for (size_t n = m->event_count; n && m->event_count; n--) {
+        struct event *e = event_take(m, m->events.next);
         event_happen(m, e);
         event_free(e);
     }
@@ -103,11 +108,12 @@ static void subscribe(struct store *st, struct site *site, struct slice channel,
 
 /* A subscription that was not confirmed yet is not confirmed any more. */
 static void unsubscribe(struct store *st, struct site *site, struct slice channel) {
-    LIST_EACH(&memory_of(st)->events, link) {
+    struct memory *m = memory_of(st);
+    LIST_EACH(&m->events, link) {
         struct event *e = container_of(link, struct event, link);
         if (e->kind == ANSWER && e->name_n && e->site == site &&
             slice_eq(slice_make(e->name, e->name_n), channel))
-            event_free(e);
+            event_free(event_take(m, link));
     }
 }
 
@@ -185,7 +191,7 @@ static void token_take(struct store *st, struct site *site, struct slice id, sto
 
 static void memory_close(struct store *st) {
     struct memory *m = memory_of(st);
-    while (!list_empty(&m->events)) event_free(container_of(m->events.next, struct event, link));
+    while (m->event_count) event_free(event_take(m, m->events.next));
     while (!list_empty(&m->by_age)) token_free(m, container_of(m->by_age.next, struct token, by_age));
     map_fini(&m->tokens);
     timer_stop(m->core->loop, &m->sweep);
