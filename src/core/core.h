@@ -12,6 +12,7 @@
 
 struct store;
 struct site;
+struct watchdog;
 
 /* What all sites of a worker share: made by src/server.c, borrowed by everyone in core/, store/,
  * transport/ and script/. */
@@ -25,6 +26,7 @@ struct core {
     struct list sites;    /* struct site, in the order of their names */
     uint64_t channels;    /* with members, of all sites */
     bool draining;        /* no new sockets */
+    struct watchdog *watchdog; /* private to script/: of the slices of all scripts; NULL: none yet */
     bool count_private;   /* limits per address count private addresses too */
 };
 
