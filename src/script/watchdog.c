@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "script/watchdog.h"
+
+#include "script/vm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MAX_MS 10
+#define TICKS_PER_BUDGET 5
+
+/* The handler runs on the worker's own thread, so everything here is shared between a thread and
+ * its signal handler, never between threads: volatile and the order of the stores are enough. */
+struct watchdog {
+    timer_t timer;
+    uint64_t tick_ms;
+    unsigned users;
+    struct vm *volatile vm;        /* whose slice runs; NULL: none */
+    volatile uint64_t ticks;       /* that the slice has seen */
+    volatile sig_atomic_t entered; /* since the last tick */
+    volatile sig_atomic_t armed;
+};
+
+static void arm(struct watchdog *w, uint64_t every_ms) {
+    struct timespec t = {.tv_sec = 0, .tv_nsec = (long)every_ms * 1000000};
+    struct itimerspec every = {.it_interval = t, .it_value = t};
+    w->armed = every_ms != 0;
+    timer_settime(w->timer, 0, &every, NULL);
+}
+
+static void on_hook(lua_State *L, lua_Debug *activation) {
+    (void)activation;
+    if (vm_of(L)->killed) vm_raise_killed(L);
+    lua_sethook(L, NULL, 0, 0); /* left over from a slice that just made it */
+}
+
+void watchdog_hook(lua_State *L) {
+    lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+static void tick(struct watchdog *w) {
+    struct vm *vm = w->vm;
+    if (!vm) {
+        if (!w->entered) arm(w, 0);
+        w->entered = 0;
+        return;
+    }
+    /* the first tick of a slice comes at any moment of it, so it is worth nothing */
+    uint64_t ticks = w->ticks++;
+    if (ticks * w->tick_ms < vm->budget_ms) return;
+    vm->killed = 1;
+    lua_State *running = vm->running;
+    if (running) watchdog_hook(running);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context) {
+    (void)number;
+    (void)context;
+    int saved = errno;
+    if (info->si_code == SI_TIMER) tick(info->si_value.sival_ptr);
+    errno = saved;
+}
+
+static struct watchdog *watchdog_new(void) {
+    struct watchdog *w = mem_new(sizeof *w);
+    w->tick_ms = TICK_MAX_MS;
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                             .sigev_signo = SIGRTMIN + 1,
+                             .sigev_value.sival_ptr = w};
+    event._sigev_un._tid = gettid(); /* glibc has no other name for it */
+    int failed = sigaction(SIGRTMIN + 1, &action, NULL);
+    if (!failed) failed = timer_create(CLOCK_MONOTONIC, &event, &w->timer);
+    assert(!failed); /* without it a script could stop the worker */
+    (void)failed;
+    return w;
+}
+
+/* A signal that is on its way when the timer goes must not find the memory gone. */
+static void watchdog_free(struct watchdog *w) {
+    sigset_t ours, before;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGRTMIN + 1);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    timer_delete(w->timer);
+    while (sigtimedwait(&ours, NULL, &(struct timespec){0}) > 0) continue;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    mem_free(w);
+}
+
+struct watchdog *watchdog_use(struct core *core) {
+    if (!core->watchdog) core->watchdog = watchdog_new();
+    core->watchdog->users++;
+    return core->watchdog;
+}
+
+void watchdog_release(struct core *core) {
+    if (--core->watchdog->users) return;
+    watchdog_free(core->watchdog);
+    core->watchdog = NULL;
+}
+
+void watchdog_pace(struct watchdog *w, uint64_t budget_ms) {
+    uint64_t wanted = budget_ms / TICKS_PER_BUDGET;
+    if (!wanted) wanted = 1;
+    if (wanted >= w->tick_ms) return;
+    w->tick_ms = wanted;
+    if (w->armed) arm(w, w->tick_ms);
+}
+
+struct vm *watchdog_begin(struct watchdog *w, struct vm *vm) {
+    struct vm *interrupted = w->vm;
+    w->ticks = 0;
+    w->entered = 1;
+    w->vm = vm;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (!w->armed) arm(w, w->tick_ms);
+    return interrupted;
+}
+
+void watchdog_end(struct watchdog *w, struct vm *interrupted) {
+    w->vm = interrupted;
+    w->ticks = 0;
+}
