@@ -25,7 +25,7 @@ struct site *site_new(struct core *core, const struct site_conf *conf) {
 
 void site_free(struct site *site) {
     assert(site->sockets.count == 0 && site->channels.count == 0);
-    auth_forget_failures(site);
+    visitors_forget(site);
     map_fini(&site->sockets);
     map_fini(&site->channels);
     list_remove(&site->link);

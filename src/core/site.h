@@ -93,7 +93,7 @@ struct site {
     struct map sockets;           /* struct socket by sid */
     uint64_t running;             /* RPCs of clients */
     struct rate publishes;
-    struct map failures;          /* failed authentications by address: private to token.c */
+    struct map visitors;          /* what public addresses tried: private to token.c */
 };
 
 /* Makes the site and puts it into core->sites, with hooks that do nothing. conf is borrowed. */

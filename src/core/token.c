@@ -41,60 +41,72 @@ void token_take(struct site *site, struct slice token,
     store->ops->token_take(store, site, token, done, arg);
 }
 
-/* ---- failures ---- */
+/* ---- visitors ---- */
 
 #define WINDOW_MS 60000
-#define FAILURES_KEPT 65536
+#define VISITORS_KEPT 65536
 
-struct failure {
+struct visitor {
     struct map_link link; /* key: group */
     struct ip group;
-    uint64_t count;
-    uint64_t since_ms; /* when the window began */
+    struct rate tokens;
+    uint64_t failures;
+    uint64_t since_ms; /* when the window of the failures began */
 };
 
 static bool is_counted(const struct site *site, const struct ip *ip) {
     return site->core->count_private || !ip_is_private(ip);
 }
 
-static struct failure *failure_find(struct site *site, const struct ip *ip) {
-    struct ip group = ip_group(ip);
-    struct map_link *l = map_find(&site->failures, slice_make(group.b, sizeof group.b));
-    if (!l) return NULL;
-    struct failure *f = container_of(l, struct failure, link);
-    if (loop_now_ms(site->core->loop) - f->since_ms < WINDOW_MS) return f;
-    map_remove(&site->failures, l);
-    mem_free(f);
-    return NULL;
+static uint64_t now_ms(const struct site *site) { return loop_now_ms(site->core->loop); }
+
+void visitors_forget(struct site *site) {
+    for (struct map_link *l; (l = map_next(&site->visitors, NULL));) {
+        map_remove(&site->visitors, l);
+        mem_free(container_of(l, struct visitor, link));
+    }
+    map_fini(&site->visitors);
 }
 
-void auth_forget_failures(struct site *site) {
-    for (struct map_link *l; (l = map_next(&site->failures, NULL));) {
-        map_remove(&site->failures, l);
-        mem_free(container_of(l, struct failure, link));
+static struct visitor *visitor_of(struct site *site, const struct ip *ip) {
+    struct ip group = ip_group(ip);
+    struct map_link *l = map_find(&site->visitors, slice_make(group.b, sizeof group.b));
+    struct visitor *v = l ? container_of(l, struct visitor, link) : NULL;
+    if (!v) {
+        if (site->visitors.count >= VISITORS_KEPT) visitors_forget(site);
+        v = mem_new(sizeof *v);
+        v->group = group;
+        v->since_ms = now_ms(site);
+        map_add(&site->visitors, &v->link, slice_make(v->group.b, sizeof v->group.b));
     }
-    map_fini(&site->failures);
+    if (now_ms(site) - v->since_ms >= WINDOW_MS) {
+        v->failures = 0;
+        v->since_ms = now_ms(site);
+    }
+    return v;
+}
+
+bool token_rate_allows(struct site *site, const struct ip *ip) {
+    if (!is_counted(site, ip)) return true;
+    const struct limits *limits = site->limits;
+    struct visitor *v = visitor_of(site, ip);
+    if (rate_allow(&v->tokens, now_ms(site), limits->tokens_per_ip, limits->tokens_per_ip_burst))
+        return true;
+    site_limit(site, "tokens_per_ip");
+    return false;
 }
 
 void auth_failed(struct site *site, const struct ip *ip) {
     metrics_count(site->core->metrics, "auth_failed_total", NULL, NULL, site->name);
-    if (!is_counted(site, ip) || site->limits->failed_auth_per_ip == LIMIT_OFF) return;
-    struct failure *f = failure_find(site, ip);
-    if (!f) {
-        if (site->failures.count >= FAILURES_KEPT) auth_forget_failures(site);
-        f = mem_new(sizeof *f);
-        f->group = ip_group(ip);
-        f->since_ms = loop_now_ms(site->core->loop);
-        map_add(&site->failures, &f->link, slice_make(f->group.b, sizeof f->group.b));
-    }
+    if (!is_counted(site, ip)) return;
+    struct visitor *v = visitor_of(site, ip);
     /* the minute of silence begins with the failure that was one too many */
-    if (++f->count == site->limits->failed_auth_per_ip) f->since_ms = loop_now_ms(site->core->loop);
+    if (++v->failures == site->limits->failed_auth_per_ip) v->since_ms = now_ms(site);
 }
 
 bool auth_blocked(struct site *site, const struct ip *ip) {
     if (!is_counted(site, ip)) return false;
-    struct failure *f = failure_find(site, ip);
-    if (!f || f->count < site->limits->failed_auth_per_ip) return false;
+    if (visitor_of(site, ip)->failures < site->limits->failed_auth_per_ip) return false;
     site_limit(site, "failed_auth_per_ip");
     return true;
 }

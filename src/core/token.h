@@ -20,11 +20,15 @@ int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
 void token_take(struct site *site, struct slice token,
                 void (*done)(void *arg, int status, struct buf *auth), void *arg);
 
-/* Failed authentications of a public address: counts one; asks whether it must wait. */
+/* What a public address may do in a site before it has authenticated; private ones are not counted
+ * unless count_private says so. Whether it may have another token now; counts it. */
+bool token_rate_allows(struct site *site, const struct ip *ip);
+
+/* An authentication failed: counts it. Whether so many did that the address must wait. */
 void auth_failed(struct site *site, const struct ip *ip);
 bool auth_blocked(struct site *site, const struct ip *ip);
 
 /* The site goes. */
-void auth_forget_failures(struct site *site);
+void visitors_forget(struct site *site);
 
 #endif

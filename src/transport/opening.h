@@ -30,4 +30,7 @@ bool opening_origin(const struct endpoint *ep, const struct request *r);
 /* The same for a site's listed origins and own host, whatever the endpoint. */
 bool origin_listed(const struct site *site, const struct request *r, struct slice origin);
 
+/* The origin of a URL (of a Referer header); p is NULL when it is none. */
+struct slice origin_of_url(struct slice url);
+
 #endif

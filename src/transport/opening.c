@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "transport/opening.h"
+
+/* Headers that only concern the connection: of no use to a script, and a page of memory in sum. */
+static bool is_kept(struct slice name, enum handshake_part part) {
+    static const char *const dropped[] = {
+        "host",          "connection",        "upgrade",        "sec-websocket-key",
+        "content-length", "transfer-encoding", "accept",         "accept-encoding",
+        "cache-control", "pragma",            "content-type",   "sec-websocket-version",
+        "te",            "keep-alive",        "sec-websocket-extensions"};
+    if (part == HANDSHAKE_ALL) return true;
+    if (part == HANDSHAKE_NO_COOKIE && slice_ieq(name, SLICE("cookie"))) return false;
+    for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
+        if (slice_ieq(name, slice_of(dropped[i]))) return false;
+    return true;
+}
+
+static void add_lower(struct text *t, struct slice name, struct slice value) {
+    char *at = text_reserve(t, name.n);
+    for (size_t i = 0; i < name.n; i++)
+        at[i] = name.p[i] >= 'A' && name.p[i] <= 'Z' ? (char)(name.p[i] + 32) : name.p[i];
+    text_commit(t, name.n);
+    handshake_add(t, (struct slice){NULL, 0}, value);
+}
+
+static bool is_trusted(const struct net *net, const struct ip *ip) {
+    for (size_t i = 0; i < net->trusted_count; i++)
+        if (cidr_has(&net->trusted[i], ip)) return true;
+    return false;
+}
+
+/* The last hop of X-Forwarded-For that is no proxy of ours. What stands before it was written by
+ * that hop and proves nothing. */
+static struct ip last_stranger(const struct net *net, struct slice chain, struct ip peer) {
+    while (chain.n) {
+        size_t comma = chain.n;
+        while (comma && chain.p[comma - 1] != ',') comma--;
+        struct ip hop;
+        if (!ip_parse(slice_trim(slice_from(chain, comma)), &hop)) return peer;
+        if (!is_trusted(net, &hop)) return hop;
+        peer = hop;
+        chain = slice_upto(chain, comma ? comma - 1 : 0);
+    }
+    return peer;
+}
+
+struct ip opening_ip(const struct request *r) {
+    const struct net *net = r->conn->net;
+    struct ip peer = r->conn->peer;
+    if (!net->trusted_count || !is_trusted(net, &peer)) return peer;
+    return last_stranger(net, http_header(r, "x-forwarded-for"), peer);
+}
+
+static struct slice method_name(enum http_method method) {
+    static const char *const names[] = {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"};
+    return slice_of(names[method]);
+}
+
+struct handshake *opening_handshake(const struct request *r, enum handshake_part part) {
+    struct text t = {0};
+    struct ip ip = opening_ip(r);
+    handshake_add(&t, SLICE(":path"), r->path);
+    handshake_add(&t, SLICE(":host"), r->host);
+    if (r->query.n) handshake_add(&t, SLICE(":query"), r->query);
+    if (part == HANDSHAKE_ALL || r->method != HTTP_GET)
+        handshake_add(&t, SLICE(":method"), method_name(r->method));
+    if (is_trusted(r->conn->net, &r->conn->peer)) {
+        struct slice chain = http_header(r, "x-forwarded-for");
+        if (chain.n) handshake_add(&t, SLICE(":ips"), chain);
+    }
+    if (part == HANDSHAKE_ALL && r->body.n && !memchr(r->body.p, 0, r->body.n))
+        handshake_add(&t, SLICE(":body"), r->body);
+    for (size_t i = 0; i < r->header_count; i++)
+        if (is_kept(r->headers[i].name, part)) add_lower(&t, r->headers[i].name, r->headers[i].value);
+    return handshake_new(&t, &ip);
+}
+
+/* "https://a.example:8443/x" -> "https://a.example:8443" */
+struct slice origin_of_url(struct slice url) {
+    size_t slashes = slice_find(url, '/');
+    if (slashes + 1 >= url.n || !slashes || url.p[slashes - 1] != ':' || url.p[slashes + 1] != '/')
+        return (struct slice){NULL, 0};
+    struct slice host = slice_from(url, slashes + 2);
+    return slice_upto(url, slashes + 2 + slice_find(host, '/'));
+}
+
+static bool is_own(const struct request *r, struct slice origin) {
+    size_t slashes = slice_find(origin, '/');
+    struct slice host = http_header(r, "host");
+    return host.n && slashes + 2 <= origin.n && slice_ieq(slice_from(origin, slashes + 2), host);
+}
+
+bool origin_listed(const struct site *site, const struct request *r, struct slice origin) {
+    for (char **o = site->conf->origins; o && *o; o++)
+        if (strcmp(*o, "*") == 0 || slice_ieq(origin, slice_of(*o))) return true;
+    return is_own(r, origin);
+}
+
+bool opening_origin(const struct endpoint *ep, const struct request *r) {
+    const struct site *site = ep->site;
+    bool any = !site->conf->origins || !site->conf->origins[0];
+    if (any && ep->conf->auth != AUTH_REQUEST) return true;
+    struct slice origin = http_header(r, "origin");
+    if (!origin.p || origin_listed(site, r, origin)) return true;
+    metrics_count(site->core->metrics, "origin_refused_total", NULL, NULL, site->name);
+    LOG(site->core->log, LOG_INFO, "origin refused", log_c("site", site->name),
+        log_s("origin", origin), log_c("hint", "list it in origins of the site's conf"));
+    return false;
+}
