@@ -45,7 +45,7 @@ uint64_t log_dropped(const struct log *log);
 void log_event(struct log *log, enum log_level level, const char *message,
                const struct log_field *fields);
 
-/* LOG(log, LOG_WARN, "request refused", log_s("ip", ip), log_n("status", 400)); */
+/* LOG(log, LOG_WARN, "request refused", log_s("ip", ip), log_n("status", 400)); at least one field. */
 #define LOG(log, level, message, ...)                                                              \
     do {                                                                                           \
         if (log_wants(log, level))                                                                 \

@@ -205,6 +205,10 @@ void loop_run(struct loop *loop) {
     loop->stopping = false;
 }
 
+void loop_settle(struct loop *loop) {
+    while (!run_deferred(loop)) continue;
+}
+
 void loop_stop(struct loop *loop) { loop->stopping = true; }
 
 /* ---- life ---- */

@@ -37,6 +37,9 @@ void loop_update_time(struct loop *loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
+/* Runs the deferred work until nothing is left, without waiting for anything; for the end. */
+void loop_settle(struct loop *loop);
+
 /* Runs one turn, waiting for events at most until the next timer; for tests. */
 void loop_turn(struct loop *loop);
 

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "routes.h"
+
+#include "transport/token_route.h"
+#include "transport/transport.h"
+
+/* The part of path behind prefix, which "/" and "" mean all of; p is NULL when it is not below it. */
+static struct slice below(struct slice path, struct slice prefix) {
+    if (prefix.n && prefix.p[prefix.n - 1] == '/') prefix.n--;
+    if (!slice_starts(path, prefix)) return (struct slice){NULL, 0};
+    struct slice rest = slice_from(path, prefix.n);
+    return !rest.n || rest.p[0] == '/' ? rest : (struct slice){NULL, 0};
+}
+
+/* ---- fixed paths ---- */
+
+static const struct http_header plain_headers[] = {
+    {{"Content-Type", 12}, {"text/plain; charset=utf-8", 25}},
+    {{"Cache-Control", 13}, {"no-store", 8}},
+    {{NULL, 0}, {NULL, 0}}};
+
+static bool is_path(const struct request *r, const char *path) {
+    return path && slice_is(r->path, path) && (r->method == HTTP_GET || r->method == HTTP_HEAD);
+}
+
+static bool serve_health(const struct routes *routes, struct request *r) {
+    if (is_path(r, routes->config->live_path)) {
+        http_reply(r, 200, plain_headers, SLICE("ok\n"));
+        return true;
+    }
+    if (is_path(r, routes->config->ready_path)) {
+        bool draining = routes->core->draining;
+        http_reply(r, draining ? 503 : 200, plain_headers, draining ? SLICE("draining\n") : SLICE("ok\n"));
+        return true;
+    }
+    return false;
+}
+
+static void serve_admin(const struct routes *routes, struct request *r) {
+    if (!is_path(r, routes->config->metrics_path)) {
+        http_error(r, 404, "no such page");
+        return;
+    }
+    struct text out = {0};
+    metrics_write(routes->metrics, &out);
+    http_reply(r, 200, plain_headers, text_slice(&out));
+    text_fini(&out);
+}
+
+/* ---- sites ---- */
+
+static bool has_host(const struct site_conf *conf, struct slice host) {
+    for (char **h = conf->hosts; h && *h; h++)
+        if (slice_ieq(host, slice_of(*h))) return true;
+    return false;
+}
+
+/* By Host, and among several of one host by the longest path; a site of that host whose path does not
+ * fit is meant all the same. Then by path among the sites that name no host. */
+static const struct route *find_site(const struct routes *routes, const struct request *r) {
+    const struct route *best = NULL, *of_host = NULL;
+    for (int by_host = 1; by_host >= 0 && !best; by_host--) {
+        for (size_t i = 0; i < routes->count; i++) {
+            const struct route *route = &routes->sites[i];
+            const struct site_conf *conf = route->site->conf;
+            bool named = conf->hosts && conf->hosts[0];
+            if (by_host ? !has_host(conf, r->host) : named || (conf->listen && conf->listen[0])) continue;
+            if (by_host && !of_host) of_host = route;
+            if (!below(r->path, slice_of(conf->path)).p) continue;
+            if (!best || strlen(conf->path) > strlen(best->site->conf->path)) best = route;
+        }
+    }
+    return of_host && (!best || !has_host(best->site->conf, r->host)) ? of_host : best;
+}
+
+static struct endpoint *find_endpoint(struct site *site, struct slice path, struct slice *rest) {
+    struct endpoint *best = NULL;
+    for (size_t i = 0; i < site->endpoint_count; i++) {
+        struct endpoint *ep = &site->endpoints[i];
+        struct slice behind = below(path, slice_of(ep->conf->path));
+        if (!behind.p || (best && strlen(ep->conf->path) <= strlen(best->conf->path))) continue;
+        best = ep;
+        *rest = behind;
+    }
+    return best;
+}
+
+static bool is_token_path(const struct site *site, struct slice path) {
+    const char *own = site->conf->token.path;
+    return own && own[0] && slice_is(path, own);
+}
+
+static void serve_site(const struct route *route, struct request *r, struct slice path) {
+    struct slice rest = {NULL, 0};
+    if (is_token_path(route->site, path)) {
+        token_route_serve(route->site, r);
+        return;
+    }
+    if (!r->upgrade && route->files && files_serve(route->files, r, path)) return;
+    struct endpoint *ep = find_endpoint(route->site, path, &rest);
+    if (ep) ep->transport->serve(ep, r, rest);
+    else http_error(r, 404, "no such page");
+}
+
+void routes_handle(void *arg, struct request *r) {
+    const struct entrance *e = arg;
+    if (e->admin) {
+        serve_admin(e->routes, r);
+        return;
+    }
+    if (serve_health(e->routes, r)) return;
+    const struct route *route = e->site ? e->site : find_site(e->routes, r);
+    if (!route) {
+        http_error(r, 404, "no such site");
+        return;
+    }
+    /* a site that was found by its name may be addressed without its path */
+    struct slice path = below(r->path, slice_of(route->site->conf->path));
+    serve_site(route, r, path.p ? path : r->path);
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* The one file that knows everyone: it makes a worker's parts, connects them, waits for the signal,
+ * and takes them apart in the reverse order.
+ *
+ * A drain (SIGTERM, SIGINT): no new sockets, /health/ready says 503, the sockets are closed with 1012
+ * one after the other over drain_spread, so that their clients do not all come back at once; then
+ * what is left of the connections, at the latest after drain_timeout. A second signal cuts it short. */
+#include "server.h"
+
+#include "core/hub.h"
+#include "core/socket.h"
+#include "net/listener.h"
+#include "routes.h"
+#include "script/script.h"
+#include "store/memory.h"
+#include "transport/transport.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+struct entry {
+    struct entrance entrance;
+    struct listener *listener;
+    struct net *net;
+};
+
+struct worker {
+    const struct config *config;
+    struct loop *loop;
+    struct log *log;
+    struct metrics *metrics;
+    struct random random;
+    struct net net;
+    struct core core;
+    struct routes routes;
+    struct entry *entries;
+    size_t entry_count;
+    uv_signal_t signals[2];
+
+    /* the drain */
+    struct timer drain_tick, drain_end;
+    struct socket **leaving; /* references */
+    size_t leaving_count, left;
+};
+
+/* ---- parts ---- */
+
+static void worker_init(struct worker *w, const struct config *config) {
+    *w = (struct worker){.config = config};
+    w->loop = loop_new();
+    w->log = log_new(w->loop, STDERR_FILENO);
+    log_set_level(w->log, config->log_level);
+    log_set_json(w->log, config->log_json);
+    w->metrics = metrics_new();
+    net_init(&w->net, w->loop, w->log, w->metrics, &w->random, &config->limits);
+    w->net.count_private = config->count_private;
+    w->net.trusted = config->trusted_proxies;
+    w->net.trusted_count = config->trusted_count;
+    w->core = (struct core){.loop = w->loop,
+                            .log = w->log,
+                            .metrics = w->metrics,
+                            .random = &w->random,
+                            .limits = &config->limits,
+                            .count_private = config->count_private};
+    list_init(&w->core.sites);
+    w->core.store = memory_store_new(&w->core, &hub_events);
+    w->routes = (struct routes){.config = config, .core = &w->core, .metrics = w->metrics};
+    w->routes.sites = mem_new((config->site_count + 1) * sizeof *w->routes.sites);
+}
+
+static void worker_fini(struct worker *w) {
+    w->core.store->ops->close(w->core.store);
+    net_fini(&w->net);
+    mem_free(w->routes.sites);
+    mem_free(w->entries);
+    metrics_free(w->metrics);
+    log_free(w->log);
+    loop_free(w->loop);
+}
+
+/* As many connections as there are descriptors, less the reserve. */
+static void raise_descriptors(struct worker *w) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files)) return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    getrlimit(RLIMIT_NOFILE, &files);
+    uint64_t reserve = w->config->limits.fd_reserve, wanted = w->config->limits.max_connections;
+    uint64_t fit = files.rlim_cur > reserve * 2 ? files.rlim_cur - reserve : files.rlim_cur / 2;
+    if (!wanted) wanted = 100000;
+    w->net.most = wanted < fit ? wanted : fit;
+}
+
+/* ---- sites ---- */
+
+static const struct dialect *find_dialect(const char *name) {
+    static const struct dialect *const all[] = {&token_dialect, &raw_dialect};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i]->name, name) == 0) return all[i];
+    return NULL;
+}
+
+static void endpoints_open(struct worker *w, struct site *site) {
+    for (size_t i = 0; i < site->endpoint_count; i++) {
+        struct endpoint *ep = &site->endpoints[i];
+        ep->dialect = find_dialect(ep->conf->dialect); /* the configuration knows only these */
+        ep->transport = transport_find(slice_of(ep->conf->transport));
+        ep->transport->open(ep, &w->net);
+    }
+}
+
+/* A site with all that hangs on it, or false and a line of error. */
+static bool site_open(struct worker *w, const struct site_conf *conf, struct text *error) {
+    struct route *route = &w->routes.sites[w->routes.count++];
+    route->site = site_new(&w->core, conf);
+    if (conf->static_dir) {
+        route->files = files_open(conf->static_dir, error);
+        if (!route->files) return false;
+    }
+    if (!script_load(route->site, w->config->library_dir, error)) return false;
+    endpoints_open(w, route->site);
+    return true;
+}
+
+static bool sites_open(struct worker *w, struct text *error) {
+    for (size_t i = 0; i < w->config->site_count; i++)
+        if (!site_open(w, &w->config->sites[i], error)) return false;
+    return true;
+}
+
+static void sites_close(struct worker *w) {
+    for (size_t i = 0; i < w->routes.count; i++) {
+        struct route *route = &w->routes.sites[i];
+        for (size_t e = 0; e < route->site->endpoint_count; e++)
+            if (route->site->endpoints[e].transport)
+                route->site->endpoints[e].transport->close(&route->site->endpoints[e]);
+    }
+    loop_settle(w->loop); /* sessions that the transports ended let go of their sockets */
+    for (size_t i = 0; i < w->routes.count; i++) {
+        struct route *route = &w->routes.sites[i];
+        script_close(route->site);
+        site_free(route->site);
+        if (route->files) files_close(route->files);
+    }
+    w->routes.count = 0;
+}
+
+/* ---- listeners ---- */
+
+static void on_accepted(void *arg, int fd, const struct ip *peer) {
+    struct entry *e = arg;
+    http_accept(e->net, fd, peer, routes_handle, &e->entrance);
+}
+
+static bool entry_open(struct worker *w, const char *address, const struct route *site, bool admin,
+                       struct text *error) {
+    struct entry *e = &w->entries[w->entry_count];
+    const char *reason = NULL;
+    e->net = &w->net;
+    e->entrance = (struct entrance){.routes = &w->routes, .site = site, .admin = admin};
+    e->listener = listener_open(&w->net, slice_of(address), on_accepted, e, &reason);
+    if (!e->listener) {
+        text_format(error, "cannot listen on %s: %s", address, reason);
+        return false;
+    }
+    w->entry_count++;
+    return true;
+}
+
+static size_t list_length(char **list) {
+    size_t n = 0;
+    while (list && list[n]) n++;
+    return n;
+}
+
+static bool entries_open(struct worker *w, struct text *error) {
+    const struct config *config = w->config;
+    size_t most = list_length(config->listen) + 1;
+    for (size_t i = 0; i < config->site_count; i++) most += list_length(config->sites[i].listen);
+    w->entries = mem_new(most * sizeof *w->entries);
+    for (char **a = config->listen; *a; a++)
+        if (!entry_open(w, *a, NULL, false, error)) return false;
+    for (size_t i = 0; i < w->routes.count; i++)
+        for (char **a = config->sites[i].listen; a && *a; a++)
+            if (!entry_open(w, *a, &w->routes.sites[i], false, error)) return false;
+    return !config->admin || entry_open(w, config->admin, NULL, true, error);
+}
+
+static void entries_close(struct worker *w) {
+    while (w->entry_count) listener_close(w->entries[--w->entry_count].listener);
+}
+
+static void entries_print(const struct worker *w) {
+    for (size_t i = 0; i < w->entry_count; i++)
+        printf("%s %s\n", w->entries[i].entrance.admin ? "admin on" : "listening on",
+               listener_url(w->entries[i].listener));
+    fflush(stdout);
+}
+
+/* ---- the drain ---- */
+
+static size_t count_sockets(const struct worker *w) {
+    size_t n = 0;
+    for (size_t i = 0; i < w->routes.count; i++) n += w->routes.sites[i].site->sockets.count;
+    return n;
+}
+
+static void collect_sockets(struct worker *w) {
+    w->leaving = mem_new((count_sockets(w) + 1) * sizeof(struct socket *));
+    for (size_t i = 0; i < w->routes.count; i++) {
+        const struct map *all = &w->routes.sites[i].site->sockets;
+        for (struct map_link *l = map_next(all, NULL); l; l = map_next(all, l))
+            w->leaving[w->leaving_count++] = socket_ref(container_of(l, struct socket, by_sid));
+    }
+}
+
+#define TICK_MS 20
+
+/* How many are to be gone by now, if all go evenly. */
+static size_t due_by_now(const struct worker *w) {
+    uint64_t spread = w->config->limits.drain_spread;
+    uint64_t left = w->drain_end.due_ms > loop_now_ms(w->loop) ? w->drain_end.due_ms - loop_now_ms(w->loop) : 0;
+    uint64_t gone = w->config->limits.drain_timeout > left ? w->config->limits.drain_timeout - left : 0;
+    if (gone >= spread) return w->leaving_count;
+    return (size_t)(w->leaving_count * gone / spread) + (w->leaving_count ? 1 : 0);
+}
+
+static void on_drain_tick(struct timer *t) {
+    struct worker *w = container_of(t, struct worker, drain_tick);
+    for (size_t due = due_by_now(w); w->left < due && w->left < w->leaving_count; w->left++)
+        socket_close(w->leaving[w->left], 1012, "restart");
+    http_drain(&w->net);
+    if (w->left == w->leaving_count && !count_sockets(w) && !w->net.open) loop_stop(w->loop);
+    else timer_start(w->loop, &w->drain_tick, TICK_MS);
+}
+
+static void on_drain_end(struct timer *t) { loop_stop(container_of(t, struct worker, drain_end)->loop); }
+
+static void drain(struct worker *w) {
+    w->core.draining = true;
+    LOG(w->log, LOG_INFO, "draining", log_n("sockets", (long long)count_sockets(w)));
+    for (size_t i = 0; i < w->routes.count; i++) script_shutdown(w->routes.sites[i].site);
+    collect_sockets(w);
+    timer_start(w->loop, &w->drain_end, w->config->limits.drain_timeout);
+    on_drain_tick(&w->drain_tick);
+}
+
+static void on_signal(uv_signal_t *signal, int number) {
+    (void)number;
+    struct worker *w = signal->data;
+    if (w->core.draining) loop_stop(w->loop);
+    else drain(w);
+}
+
+static void signals_open(struct worker *w) {
+    static const int numbers[] = {SIGTERM, SIGINT};
+    for (int i = 0; i < 2; i++) {
+        uv_signal_init(loop_uv(w->loop), &w->signals[i]);
+        w->signals[i].data = w;
+        uv_signal_start(&w->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static void signals_close(struct worker *w) {
+    for (int i = 0; i < 2; i++) {
+        uv_signal_stop(&w->signals[i]);
+        uv_close((uv_handle_t *)&w->signals[i], NULL);
+    }
+}
+
+static void drain_close(struct worker *w) {
+    timer_stop(w->loop, &w->drain_tick);
+    timer_stop(w->loop, &w->drain_end);
+    while (w->leaving_count) socket_unref(w->leaving[--w->leaving_count]);
+    mem_free(w->leaving);
+}
+
+/* ---- the whole ---- */
+
+static void connections_close(struct worker *w) {
+    LIST_EACH(&w->net.conns, link) conn_close(container_of(link, struct conn, link), "shutdown");
+    loop_settle(w->loop);
+}
+
+int server_run(const struct config *config) {
+    struct worker *w = mem_new(sizeof *w);
+    struct text error = {0};
+    worker_init(w, config);
+    w->drain_tick.fired = on_drain_tick;
+    w->drain_end.fired = on_drain_end;
+    raise_descriptors(w);
+    signals_open(w);
+    bool serves = sites_open(w, &error) && entries_open(w, &error);
+    if (serves) {
+        entries_print(w);
+        loop_run(w->loop);
+    } else {
+        text_char(&error, 0);
+        fprintf(stderr, "moonlatch: %s\n", text_slice(&error).p);
+    }
+    entries_close(w);
+    connections_close(w);
+    drain_close(w);
+    sites_close(w);
+    signals_close(w);
+    if (serves) LOG(w->log, LOG_INFO, "stopped", log_n("dropped_lines", (long long)log_dropped(w->log)));
+    worker_fini(w);
+    mem_free(w);
+    text_fini(&error);
+    return serves ? 0 : 1;
+}
+
+int server_check(const struct config *config, FILE *out) {
+    struct worker *w = mem_new(sizeof *w);
+    int failures = 0;
+    worker_init(w, config);
+    for (size_t i = 0; i < config->site_count; i++) {
+        struct text error = {0};
+        if (!site_open(w, &config->sites[i], &error)) {
+            fprintf(out, "%.*s\n", (int)error.n, text_slice(&error).p);
+            failures++;
+        }
+        text_fini(&error);
+    }
+    sites_close(w);
+    worker_fini(w);
+    mem_free(w);
+    return failures;
+}
