@@ -7,6 +7,11 @@
 #include "base/word.h"
 
 static const unsigned char *skip_ascii(const unsigned char *p, const unsigned char *end) {
+    for (; end - p >= 32; p += 32) {
+        const char *c = (const char *)p;
+        uint64_t w = word_load(c) | word_load(c + 8) | word_load(c + 16) | word_load(c + 24);
+        if (word_above_ascii(w)) break;
+    }
     while (end - p >= 8 && !word_above_ascii(word_load((const char *)p))) p += 8;
     while (p < end && *p < 0x80) p++;
     return p;
