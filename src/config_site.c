@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+#include "config_site.h"
+
+#include "config_checks.h"
+#include "config_options.h"
+
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* A site's conf file: its table of keys, that of its endpoints, and what no single key can tell:
+ * limits above the gateway's, defaults that come from other keys, paths that stand twice, folders
+ * that are not there. */
+
+/* ---- endpoints ---- */
+
+/* Subprotocols: a text or a list, kept as one text. */
+static void protocols_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                           void *field) {
+    struct text joined = {0};
+    LIST_EACH(&v->items, link) {
+        const struct conf_value *item = container_of(link, struct conf_value, link);
+        if (item->key || item->type != CONF_STRING) {
+            reader_refuse(r, key, item, "must be a list of texts");
+            text_fini(&joined);
+            return;
+        }
+        if (joined.n) text_char(&joined, ',');
+        text_str(&joined, item->string);
+    }
+    if (v->type != CONF_TABLE) {
+        key_text.read(r, key, v, field);
+        return;
+    }
+    char *whole = slice_cstr(text_slice(&joined));
+    const struct conf_value text = {.line = v->line, .type = CONF_STRING, .string = whole};
+    key_text.read(r, key, &text, field);
+    mem_free(whole);
+    text_fini(&joined);
+}
+
+static void protocols_init(const struct key *key, void *field) { key_text.init(key, field); }
+static void protocols_fini(void *field) { key_text.fini(field); }
+
+static void protocols_print(struct printer *p, const struct key *key, const void *field) {
+    key_text.print(p, key, field);
+}
+
+static const struct key_type key_protocols = {.name = "a list of texts",
+                                              .init = protocols_init,
+                                              .read = protocols_read,
+                                              .print = protocols_print,
+                                              .fini = protocols_fini};
+
+static bool is_sockjs(const struct endpoint_conf *ep) {
+    return ep->transport && !strcmp(ep->transport, "sockjs");
+}
+
+static bool only_sockjs(const struct printer *p, const struct key *key, const void *object) {
+    (void)p, (void)key;
+    return !is_sockjs(object);
+}
+
+#define ENDPOINT(field) offsetof(struct endpoint_conf, field)
+
+static const struct key endpoint_keys[] = {
+    {.name = "path", .type = &key_text, .offset = ENDPOINT(path), .check = check_path,
+     .help = "below the site's path"},
+    {.name = "transport", .type = &key_text, .offset = ENDPOINT(transport),
+     .check = check_transport, .help = "\"websocket\" or \"sockjs\""},
+    {.name = "dialect", .type = &key_text, .offset = ENDPOINT(dialect), .text = "token",
+     .check = check_dialect, .help = "how messages are spoken: \"token\" or \"raw\""},
+    {.name = "auth", .type = &key_choice, .offset = ENDPOINT(auth), .text = "token|request|none",
+     .help = "what lets a client in, where dialect is \"raw\" by default \"none\""},
+    {.name = "max_message", .type = &key_size, .offset = ENDPOINT(max_message), .least = 16,
+     .greatest = 16777216, .text = "limits.ws_max_message",
+     .help = "bytes of a WebSocket message, after inflating"},
+    {.name = "max_fragments", .type = &key_count, .offset = ENDPOINT(max_fragments), .least = 1,
+     .greatest = 65536, .text = "limits.ws_max_fragments", .help = "frames of a WebSocket message"},
+    {.name = "compress", .type = &key_bool, .offset = ENDPOINT(compress),
+     .help = "permessage-deflate, where the client offers it: true, or a table with details"},
+    {.name = "compress.level", .type = &key_int, .offset = ENDPOINT(compress_level), .standard = 6,
+     .least = 1, .greatest = 9, .help = "effort"},
+    {.name = "compress.min", .type = &key_size, .offset = ENDPOINT(compress_min), .standard = 1024,
+     .greatest = 16777216, .help = "shorter messages go out as they are"},
+    {.name = "compress.window_bits", .type = &key_int, .offset = ENDPOINT(window_bits),
+     .standard = 12, .least = 9, .greatest = 15, .help = "the largest window, 2^bits bytes, both ways"},
+    {.name = "compress.context_takeover", .type = &key_bool, .offset = ENDPOINT(context_takeover),
+     .help = "keep the window from message to message: smaller, and more memory"},
+    {.name = "protocols", .type = &key_protocols, .offset = ENDPOINT(protocols), .text = "",
+     .check = check_protocols, .help = "WebSocket subprotocols, first choice first; \"*\": any"},
+    {.name = "ping", .type = &key_bool, .offset = ENDPOINT(ping), .standard = true,
+     .help = "send WebSocket pings every limits.ws_ping_interval"},
+    {.name = "response_limit", .type = &key_size, .offset = ENDPOINT(response_limit), .least = 1024,
+     .greatest = 104857600, .text = "limits.sockjs_response_limit", .omit = only_sockjs,
+     .help = "bytes of one streaming response"},
+    {.name = "heartbeat", .type = &key_time, .offset = ENDPOINT(heartbeat_ms), .least = 100,
+     .greatest = 34000, .text = "limits.sockjs_heartbeat", .omit = only_sockjs,
+     .help = "between heartbeats"},
+    {.name = "disconnect_delay", .type = &key_time, .offset = ENDPOINT(disconnect_delay_ms),
+     .least = 100, .greatest = 600000, .text = "limits.sockjs_disconnect_delay",
+     .omit = only_sockjs, .help = "a session without receiver is closed"},
+    {.name = "websocket", .type = &key_bool, .offset = ENDPOINT(websocket), .standard = true,
+     .omit = only_sockjs, .help = "offer WebSocket among the transports of SockJS"},
+    {.name = "jsessionid", .type = &key_bool, .offset = ENDPOINT(jsessionid), .omit = only_sockjs,
+     .help = "set the cookie that sticky load balancers look at"},
+    {.name = "sockjs_url", .type = &key_text, .offset = ENDPOINT(sockjs_url),
+     .text = "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js", .check = check_url,
+     .omit = only_sockjs, .help = "the client's script, for the iframe page"},
+    {0},
+};
+
+static void endpoint_init(struct endpoint_conf *ep, const struct limits *limits) {
+    keys_init(endpoint_keys, ep);
+    ep->max_message = limits->ws_max_message;
+    ep->max_fragments = limits->ws_max_fragments;
+    ep->response_limit = limits->sockjs_response_limit;
+    ep->heartbeat_ms = limits->sockjs_heartbeat;
+    ep->disconnect_delay_ms = limits->sockjs_disconnect_delay;
+}
+
+static struct endpoint_conf *endpoint_add(struct site_conf *site) {
+    site->endpoints =
+        mem_grow(site->endpoints, (site->endpoint_count + 1) * sizeof *site->endpoints);
+    struct endpoint_conf *ep = &site->endpoints[site->endpoint_count++];
+    *ep = (struct endpoint_conf){0};
+    endpoint_init(ep, &site->limits);
+    return ep;
+}
+
+static void endpoint_read(struct reader *r, const struct conf_value *v, struct endpoint_conf *ep) {
+    if (v->key || v->type != CONF_TABLE) {
+        reader_complain(r, v->line, "endpoints must be a list of tables");
+        return;
+    }
+    keys_read(r, endpoint_keys, v, ep);
+    bool raw = !strcmp(ep->dialect, "raw");
+    if (!conf_get(v, "auth")) ep->auth = raw ? AUTH_NONE : AUTH_TOKEN;
+    struct slice path = slice_upto(text_slice(&r->path), r->path.n - 1);
+    if (!conf_get(v, "path"))
+        reader_complain(r, v->line, "%.*s has no path", (int)path.n, path.p);
+    if (!conf_get(v, "transport"))
+        reader_complain(r, v->line, "%.*s has no transport: \"websocket\" or \"sockjs\"",
+                        (int)path.n, path.p);
+    for (const struct key *key = endpoint_keys; key->name && ep->transport; key++) {
+        const struct conf_value *given = key->omit ? conf_get(v, key->name) : NULL;
+        if (given && !is_sockjs(ep))
+            reader_complain(r, given->line, "%.*s.%s is for transport \"sockjs\" only", (int)path.n,
+                            path.p, key->name);
+    }
+}
+
+/* Without endpoints in the conf, a site has these two. */
+static void endpoints_standard(struct site_conf *site) {
+    struct endpoint_conf *ep = endpoint_add(site);
+    ep->path = slice_cstr(SLICE("/sockets"));
+    ep->transport = slice_cstr(SLICE("sockjs"));
+    ep = endpoint_add(site);
+    ep->path = slice_cstr(SLICE("/ws"));
+    ep->transport = slice_cstr(SLICE("websocket"));
+}
+
+static void complain_same_path(struct reader *r, const struct conf_value *v, const char *path) {
+    reader_complain(r, v->line, "%.*spath \"%s\" is taken", (int)r->path.n,
+                    text_slice(&r->path).p, path);
+}
+
+static void endpoint_check_path(struct reader *r, const struct site_conf *site,
+                                const struct endpoint_conf *ep, const struct conf_value *v) {
+    if (!ep->path) return;
+    bool taken = !strcmp(site->token.path, ep->path);
+    for (const struct endpoint_conf *other = site->endpoints; other < ep; other++)
+        if (other->path && !strcmp(other->path, ep->path)) taken = true;
+    if (taken) complain_same_path(r, v, ep->path);
+}
+
+static void endpoints_read(struct reader *r, const struct conf_value *v, struct site_conf *site) {
+    if (!v) {
+        endpoints_standard(site);
+        return;
+    }
+    if (v->type != CONF_TABLE) reader_complain(r, v->line, "endpoints must be a list of tables");
+    LIST_EACH(&v->items, link) {
+        const struct conf_value *item = container_of(link, struct conf_value, link);
+        struct endpoint_conf *ep = endpoint_add(site);
+        text_format(&r->path, "endpoints[%zu].", site->endpoint_count);
+        endpoint_read(r, item, ep);
+        endpoint_check_path(r, site, ep, item);
+        text_clear(&r->path);
+    }
+}
+
+static void endpoints_print(struct printer *p, const struct key *key, const void *field) {
+    (void)key;
+    const struct site_conf *site = container_of(field, struct site_conf, endpoints);
+    text_str(p->out, "{\n");
+    p->depth++;
+    for (size_t i = 0; i < site->endpoint_count; i++) {
+        print_indent(p);
+        text_str(p->out, "{\n");
+        p->depth++;
+        keys_print(p, endpoint_keys, &site->endpoints[i]);
+        p->depth--;
+        print_indent(p);
+        text_str(p->out, "},\n");
+    }
+    p->depth--;
+    print_indent(p);
+    text_str(p->out, "}");
+}
+
+/* Endpoints start from the site's limits, so they are read when those are known. */
+static void read_later(struct reader *r, const struct key *key, const struct conf_value *v,
+                       void *field) {
+    (void)r, (void)key, (void)v, (void)field;
+}
+
+static const struct key_type key_endpoints = {
+    .name = "a list of tables", .read = read_later, .print = endpoints_print};
+
+/* ---- the site ---- */
+
+/* token = false: no token route. */
+static void token_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                       void *field) {
+    if (v->type != CONF_BOOL) {
+        reader_refuse(r, key, v, "must be a table or false");
+        return;
+    }
+    if (v->flag) return;
+    mem_free(*(char **)field);
+    *(char **)field = slice_cstr(SLICE(""));
+}
+
+static void token_print(struct printer *p, const struct key *key, const void *field) {
+    (void)key, (void)field;
+    text_str(p->out, "false");
+}
+
+static bool token_is_on(const void *field) { return **(char *const *)field; }
+
+static const struct key_type key_token = {
+    .name = "a table or false", .read = token_read, .print = token_print, .is_on = token_is_on};
+
+/* Folders are kept with the scripts' folder before them, and printed without. */
+static void script_print(struct printer *p, const struct key *key, const void *field) {
+    (void)key;
+    const char *path = *(char *const *)field;
+    if (path) print_quoted(p->out, slice_of(path + strlen(p->config->scripts_dir) + 1));
+    else text_str(p->out, "false");
+}
+
+static void static_print(struct printer *p, const struct key *key, const void *field) {
+    (void)key;
+    const char *path = *(char *const *)field;
+    if (path) path = strchr(path + strlen(p->config->scripts_dir) + 1, '/') + 1;
+    if (path) print_quoted(p->out, slice_of(path));
+    else text_str(p->out, "false");
+}
+
+static void maybe_init(const struct key *key, void *field) { key_maybe.init(key, field); }
+static void maybe_fini(void *field) { key_maybe.fini(field); }
+
+static void maybe_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                       void *field) {
+    key_maybe.read(r, key, v, field);
+}
+
+static const struct key_type key_script = {.name = "a folder's name or false",
+                                           .init = maybe_init,
+                                           .read = maybe_read,
+                                           .print = script_print,
+                                           .fini = maybe_fini};
+static const struct key_type key_static = {.name = "a folder or false",
+                                           .init = maybe_init,
+                                           .read = maybe_read,
+                                           .print = static_print,
+                                           .fini = maybe_fini};
+
+/* A limit of the process, in a site. */
+static void process_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                         void *field) {
+    (void)field;
+    reader_complain(r, v->line, "%s is a limit of the whole process; set it in gateway.lua",
+                    key->name);
+}
+
+static const struct key_type key_process = {.name = "a limit of the process", .read = process_read};
+
+#define SITE(field) offsetof(struct site_conf, field)
+#define SITE_LIMIT(name) (SITE(limits) + offsetof(struct limits, name))
+
+static uint64_t limit_at(const struct limits *limits, size_t offset) {
+    return *(const uint64_t *)(const void *)((const char *)limits + offset);
+}
+
+/* A site's limit is printed where it differs from the gateway's. */
+static bool same_as_gateway(const struct printer *p, const struct key *key, const void *object) {
+    size_t offset = key->offset - SITE(limits);
+    return limit_at(&((const struct site_conf *)object)->limits, offset) ==
+           limit_at(&p->config->limits, offset);
+}
+
+#define ROW_SITE(name, kind, standard, least, greatest, help)                                      \
+    {"limits." #name, KEY_##kind, SITE_LIMIT(name), standard, least, greatest, help, "the gateway's", \
+     NULL, same_as_gateway},
+#define ROW_PROCESS(name, kind, standard, least, greatest, help)                                   \
+    {"limits." #name, &key_process, SITE_LIMIT(name), 0, 0, 0, help, NULL, NULL, NULL},
+
+static const struct key site_keys[] = {
+    {.name = "path", .type = &key_text, .offset = SITE(path), .check = check_path,
+     .help = "where the site stands; default \"/\" and its name"},
+    {.name = "hosts", .type = &key_texts, .offset = SITE(hosts), .check = check_host,
+     .help = "names by which a Host header means this site; default: none, found by path"},
+    {.name = "origins", .type = &key_texts, .offset = SITE(origins), .check = check_origin,
+     .help = "origins of pages that may use it, \"*\" for any; default: none but its own host"},
+    {.name = "listen", .type = &key_texts, .offset = SITE(listen), .check = check_address,
+     .help = "addresses of its own; default: none"},
+    {.name = "endpoints", .type = &key_endpoints, .offset = SITE(endpoints),
+     .help = "ways in; default /sockets with sockjs and /ws with websocket, both with token"},
+    {.name = "token", .type = &key_token, .offset = SITE(token.path),
+     .help = "the route that issues login tokens: a table, or false for none"},
+    {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",
+     .check = check_path, .help = "below the site's path"},
+    {.name = "token.ttl", .type = &key_time, .offset = SITE(token.ttl_ms), .standard = 30000,
+     .least = 100, .greatest = 86400000, .help = "how long a token waits for its socket"},
+    {.name = "token.jsonp", .type = &key_choice, .offset = SITE(token.jsonp),
+     .text = "listed|any|off", .help = "pages that may ask by JSONP: own host and origins, any, none"},
+    {.name = "token.jsonp_errors", .type = &key_bool, .offset = SITE(token.jsonp_errors),
+     .help = "answer JSONP errors with 200, so that a page can read them"},
+    {.name = "token.cors", .type = &key_bool, .offset = SITE(token.cors),
+     .help = "CORS headers for listed origins"},
+    {.name = "token.reauth", .type = &key_bool, .offset = SITE(token.reauth),
+     .help = "a second auth message replaces the data of the first"},
+    {.name = "options", .type = &key_options, .offset = SITE(options),
+     .help = "any plain values: site.options in the script"},
+    {.name = "libraries", .type = &key_texts, .offset = SITE(libraries), .check = check_library,
+     .help = "Lua modules from outside that the script may require: \"cjson\"; default: none"},
+    {.name = "script", .type = &key_script, .offset = SITE(script), .check = check_name,
+     .help = "folder of init.lua among the scripts, or false; default: the site's name"},
+    {.name = "static", .type = &key_static, .offset = SITE(static_dir), .check = check_folder,
+     .help = "folder in that of the script whose files are served below path; default false"},
+    {.name = "slow", .type = &key_choice, .offset = SITE(slow), .text = "close|drop",
+     .help = "what happens to a socket that does not keep up"},
+#define LIMIT(name, kind, standard, least, greatest, scope, help)                                  \
+    ROW_##scope(name, kind, standard, least, greatest, help)
+#include "base/limits.def"
+#undef LIMIT
+    {0},
+};
+
+/* A limit may be lowered, and raised as far as the gateway lets it. */
+static void site_check_limits(struct reader *r, const struct config *config,
+                              const struct conf_value *limits, const struct site_conf *site) {
+    for (const struct limit_row *row = limit_rows; row->name && limits; row++) {
+        const struct conf_value *given = conf_get(limits, row->name);
+        if (!given || row->scope != LIMIT_SITE) continue;
+        if (limit_at(&site->limits, row->offset) > limit_at(&config->most, row->offset))
+            reader_complain(r, given->line,
+                            "limits.%s is above the gateway's; limits.max.%s in gateway.lua allows that",
+                            row->name, row->name);
+    }
+}
+
+static char *join(const char *folder, const char *name) {
+    struct text path = {0};
+    text_format(&path, "%s/%s", folder, name);
+    char *joined = slice_cstr(text_slice(&path));
+    text_fini(&path);
+    return joined;
+}
+
+static bool exists(const char *path, mode_t kind) {
+    struct stat st;
+    return !stat(path, &st) && (st.st_mode & S_IFMT) == kind;
+}
+
+static int line_of(const struct conf_value *table, const char *key) {
+    const struct conf_value *v = conf_get(table, key);
+    return v ? v->line : table->line;
+}
+
+/* Puts the scripts' folder before script and static, and looks whether they are there. */
+static void site_find_folders(struct reader *r, const struct config *config,
+                              const struct conf_value *table, struct site_conf *site) {
+    char *script = site->script, *files = site->static_dir;
+    if (!script && !files) return;
+    if (!config->scripts_dir) {
+        site->script = site->static_dir = NULL;
+        reader_complain(r, table->line, "there is no folder of scripts; name one with --scripts");
+    } else {
+        char *folder = join(config->scripts_dir, script ? script : site->name);
+        site->static_dir = files ? join(folder, files) : NULL;
+        site->script = script ? folder : NULL;
+        char *init = join(folder, "init.lua");
+        if (script && !exists(init, S_IFREG))
+            reader_complain(r, line_of(table, "script"),
+                            "there is no %s; a site without script says script = false", init);
+        if (files && !exists(site->static_dir, S_IFDIR))
+            reader_complain(r, line_of(table, "static"), "there is no folder %s", site->static_dir);
+        mem_free(init);
+        if (!script) mem_free(folder);
+    }
+    mem_free(script);
+    mem_free(files);
+}
+
+void config_site_read(struct reader *r, const struct config *config, const char *name,
+                      const struct conf_value *table, struct site_conf *site) {
+    struct text path = {0};
+    text_char(&path, '/');
+    text_str(&path, name);
+    *site = (struct site_conf){.name = slice_cstr(slice_of(name)),
+                               .file = slice_cstr(slice_of(r->file))};
+    keys_init(site_keys, site);
+    site->path = slice_cstr(text_slice(&path));
+    site->script = slice_cstr(slice_of(name));
+    site->limits = config->limits;
+    text_fini(&path);
+    keys_read(r, site_keys, table, site);
+    site_check_limits(r, config, conf_get(table, "limits"), site);
+    endpoints_read(r, conf_get(table, "endpoints"), site);
+    site_find_folders(r, config, table, site);
+}
+
+void config_site_fini(struct site_conf *site) {
+    for (size_t i = 0; i < site->endpoint_count; i++)
+        keys_fini(endpoint_keys, &site->endpoints[i]);
+    mem_free(site->endpoints);
+    keys_fini(site_keys, site);
+    mem_free(site->name);
+    mem_free(site->file);
+}
+
+void config_site_print(struct printer *p, const struct site_conf *site) {
+    keys_print(p, site_keys, site);
+}
+
+static const char *common_text(char **a, char **b) {
+    for (; *a; a++)
+        for (char **other = b; *other; other++)
+            if (!strcmp(*a, *other)) return *a;
+    return NULL;
+}
+
+const char *config_sites_clash(const struct site_conf *a, const struct site_conf *b) {
+    const char *address = common_text(a->listen, b->listen);
+    if (address && !slice_ends(slice_of(address), SLICE(":0"))) return "its address";
+    if (strcmp(a->path, b->path)) return NULL;
+    if (common_text(a->hosts, b->hosts)) return "its path and host";
+    bool by_path = !a->hosts[0] && !b->hosts[0] && !a->listen[0] && !b->listen[0];
+    return by_path ? "its path" : NULL;
+}

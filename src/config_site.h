@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CONFIG_SITE_H
+#define CONFIG_SITE_H
+
+#include "config_keys.h"
+
+/* Fills site from its table. r->file is the file's name, config what is known of the gateway: limits,
+ * folders. Complains about all that is wrong; site must be freed with config_site_fini either way. */
+void config_site_read(struct reader *r, const struct config *config, const char *name,
+                      const struct conf_value *table, struct site_conf *site);
+void config_site_fini(struct site_conf *site);
+
+/* Appends the site as the members of a Lua table. */
+void config_site_print(struct printer *p, const struct site_conf *site);
+
+/* What two sites share that only one can have, "its path and host"; NULL when they get along. */
+const char *config_sites_clash(const struct site_conf *a, const struct site_conf *b);
+
+#endif
