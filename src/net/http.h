@@ -73,6 +73,10 @@ const char *http_status_text(int status);
  * values with CR, LF or NUL are a mistake of ours and assert. */
 void http_reply(struct request *r, int status, const struct http_header *headers, struct slice body);
 
+/* The same with a body that is shared instead of copied (borrows). For large ones. */
+void http_reply_buf(struct request *r, int status, const struct http_header *headers,
+                    struct buf *body);
+
 /* An error as plain text: the status text and what is wrong with it. Adds nosniff and no-store. */
 void http_error(struct request *r, int status, const char *text);
 
