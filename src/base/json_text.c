@@ -6,6 +6,8 @@
 #include "base/utf8.h"
 #include "base/word.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -97,14 +99,14 @@ static size_t escape_one(struct text *out, const char *p, const char *end) {
 }
 
 void json_quote(struct text *out, struct slice s) {
-    const char *p = s.p, *end = p + s.n;
-    text_reserve(out, s.n + 2);
-    text_char(out, '"');
-    while (p < end) {
-        const char *stop = quiet_end(p, end);
+    const char *p = s.n ? s.p : "", *end = p + s.n, *stop = quiet_end(p, end);
+    *text_reserve(out, s.n + 2) = '"';
+    text_commit(out, 1);
+    for (;;) {
         text_add(out, slice_make(p, (size_t)(stop - p)));
-        p = stop;
-        if (p < end) p += escape_one(out, p, end);
+        if (stop == end) break;
+        p = stop + escape_one(out, stop, end);
+        stop = quiet_end(p, end);
     }
     text_char(out, '"');
 }
@@ -176,7 +178,8 @@ void json_number(struct slice raw, bool *is_integer, int64_t *i, double *d) {
 void json_double(struct text *out, double d) {
     char digits[40];
     int n = 0;
-    for (int precision = 15; precision <= 17; precision++) {
+    /* 15 digits tell normal doubles apart, fewer of them are what %g leaves; subnormals have less */
+    for (int precision = fabs(d) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         n = snprintf(digits, sizeof digits - 2, "%.*g", precision, d);
         if (precision == 17 || strtod(digits, NULL) == d) break;
     }

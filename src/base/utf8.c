@@ -37,6 +37,7 @@ static bool begin(struct utf8 *u, unsigned char byte) {
 }
 
 bool utf8_feed(struct utf8 *u, struct slice piece) {
+    if (!piece.n) return true;
     const unsigned char *p = (const unsigned char *)piece.p, *end = p + piece.n;
     struct utf8 now = *u;
     while (p < end) {
