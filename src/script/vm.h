@@ -41,7 +41,7 @@ struct vm {
     uint64_t budget_ms;          /* of a slice */
     lua_State *volatile running; /* the innermost coroutine that runs; NULL: Lua is not entered */
     volatile sig_atomic_t killed; /* the slice is over: raise until the outermost entry is left */
-    bool may_wait;               /* every coroutine from the task's to the running one can yield */
+    bool may_wait;               /* every coroutine from the task's to the running one may yield */
     struct list tasks;           /* struct task that run or wait */
     uint64_t task_count;
     lua_State *idle[VM_IDLE];
@@ -76,6 +76,23 @@ int vm_raise_killed(lua_State *L);
 static inline void vm_check(lua_State *L) {
     if (vm_of(L)->killed) vm_raise_killed(L);
 }
+
+/* ---- entering Lua: for vm.c and task.c ---- */
+
+/* What an entry puts aside of the one it interrupts. */
+struct entry {
+    lua_State *running;
+    struct task *task;
+    struct vm *interrupted;
+    bool may_wait;
+};
+
+/* L runs from now on, for task (NULL: none), until vm_leave. Entries nest. */
+void vm_enter(struct vm *vm, struct entry *e, lua_State *L, struct task *task);
+void vm_leave(struct vm *vm, const struct entry *e);
+
+/* After a task or a protected call ended with LUA_ERRMEM: counts it, and frees what it left. */
+void vm_out_of_memory(struct vm *vm);
 
 /* ---- modules ---- */
 
@@ -112,10 +129,10 @@ void vm_describe(lua_State *L, int index, size_t max, struct text *out);
  * bytes. Never raises. */
 void vm_traceback(lua_State *L, int level, size_t max, struct text *out);
 
-/* Fills e (id, code, and text from the value on top of L, stored in out) for a coroutine L that
- * raised with status, and writes the log line msg="script error" site= what= id= error= traceback=,
+/* For a coroutine L that raised: fills e with code (kept), a new id and the value on top of L as text,
+ * stored in out, and writes the log line msg="script error" site= in=what code= id= error= traceback=,
  * as far as the rate for such lines allows. Never raises. */
-void vm_report(struct vm *vm, lua_State *L, int status, const char *what, struct script_error *e,
-               struct text *out);
+void vm_report(struct vm *vm, lua_State *L, const char *code, const char *what,
+               struct script_error *e, struct text *out);
 
 #endif
