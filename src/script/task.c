@@ -85,7 +85,7 @@ static void fail(struct task *t, int status, bool killed) {
 /* Enters Lua once: t ends, waits, or has already what it wants to wait for. */
 static int enter(struct task *t, int arguments, bool *killed) {
     struct vm *vm = t->vm;
-    struct entry e;
+    struct vm_entry e;
     int results;
     t->state = TASK_RUNNING;
     t->ready = false;

@@ -104,8 +104,8 @@ void vm_set_budget(struct vm *vm, uint64_t ms) {
     watchdog_pace(vm->watchdog, ms);
 }
 
-void vm_enter(struct vm *vm, struct entry *e, lua_State *L, struct task *task) {
-    *e = (struct entry){vm->running, vm->task, NULL, vm->may_wait};
+void vm_enter(struct vm *vm, struct vm_entry *e, lua_State *L, struct task *task) {
+    *e = (struct vm_entry){vm->running, vm->task, NULL, vm->may_wait};
     vm->running = L;
     vm->task = task;
     vm->may_wait = true;
@@ -113,7 +113,7 @@ void vm_enter(struct vm *vm, struct entry *e, lua_State *L, struct task *task) {
     else if (vm->killed) watchdog_hook(L);
 }
 
-void vm_leave(struct vm *vm, const struct entry *e) {
+void vm_leave(struct vm *vm, const struct vm_entry *e) {
     vm->task = e->task;
     vm->may_wait = e->may_wait;
     vm->running = e->running;
@@ -134,7 +134,7 @@ void vm_out_of_memory(struct vm *vm) {
 
 bool vm_protect(struct vm *vm, lua_CFunction f, void *arg, struct text *error) {
     lua_State *L = vm->L;
-    struct entry e;
+    struct vm_entry e;
     int top = lua_gettop(L);
     if (!lua_checkstack(L, 4)) {
         if (error) text_str(error, "not enough memory");

@@ -80,7 +80,7 @@ static inline void vm_check(lua_State *L) {
 /* ---- entering Lua: for vm.c and task.c ---- */
 
 /* What an entry puts aside of the one it interrupts. */
-struct entry {
+struct vm_entry {
     lua_State *running;
     struct task *task;
     struct vm *interrupted;
@@ -88,8 +88,8 @@ struct entry {
 };
 
 /* L runs from now on, for task (NULL: none), until vm_leave. Entries nest. */
-void vm_enter(struct vm *vm, struct entry *e, lua_State *L, struct task *task);
-void vm_leave(struct vm *vm, const struct entry *e);
+void vm_enter(struct vm *vm, struct vm_entry *e, lua_State *L, struct task *task);
+void vm_leave(struct vm *vm, const struct vm_entry *e);
 
 /* After a task or a protected call ended with LUA_ERRMEM: counts it, and frees what it left. */
 void vm_out_of_memory(struct vm *vm);
