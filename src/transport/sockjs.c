@@ -272,8 +272,7 @@ static void session_start(struct sockjs_session *s, struct buf *auth) {
 static void on_judged(struct login *l) {
     struct sockjs_session *s = l->asker;
     struct buf *auth = l->auth;
-    int status = l->outcome == LOGIN_REFUSED ? 403 : l->outcome == LOGIN_FAILED ? 500 : 0;
-    if (!status) status = site_admits(s->sockjs->endpoint->site);
+    int status = sockjs_judged_status(s->sockjs, s->receiver->request, l);
     s->login = NULL;
     if (!status) l->auth = NULL;
     login_free(l);

@@ -104,6 +104,12 @@ void sockjs_session_headers(struct sockjs_headers *h, const struct sockjs *k,
 void sockjs_cors_headers(struct sockjs_headers *h, const struct sockjs *k, const struct request *r,
                          bool event_source);
 
+/* Whether r may open a session here: 0, or the status to refuse it with. */
+int sockjs_opening_status(const struct sockjs *k, const struct request *r);
+
+/* The same once the script has judged r. */
+int sockjs_judged_status(const struct sockjs *k, const struct request *r, const struct login *l);
+
 /* A receiving request for the session with this id; opens it where there is none. */
 void sockjs_receive(struct sockjs *k, struct request *r, const struct sockjs_way *way,
                     struct slice id);

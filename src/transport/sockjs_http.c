@@ -2,6 +2,7 @@
 /* The requests of an endpoint: finds out what each wants, checks method and origin, and answers the
  * plain ones itself: greeting, info, iframe page, preflights, sends. */
 #include "base/digest.h"
+#include "core/token.h"
 #include "transport/opening.h"
 #include "transport/sockjs.h"
 #include "transport/sockjs_url.h"
@@ -77,6 +78,23 @@ void sockjs_cors_headers(struct sockjs_headers *h, const struct sockjs *k, const
     sockjs_header(h, "Vary", SLICE("Origin"));
     struct slice wanted = http_header(r, "Access-Control-Request-Headers");
     if (wanted.n) sockjs_header(h, "Access-Control-Allow-Headers", wanted);
+}
+
+/* ---- who may open a session ---- */
+
+int sockjs_opening_status(const struct sockjs *k, const struct request *r) {
+    struct site *site = k->endpoint->site;
+    struct ip ip = opening_ip(r);
+    return auth_blocked(site, &ip) ? 429 : site_admits(site);
+}
+
+int sockjs_judged_status(const struct sockjs *k, const struct request *r, const struct login *l) {
+    struct site *site = k->endpoint->site;
+    if (l->outcome == LOGIN_ADMITTED) return site_admits(site);
+    if (l->outcome == LOGIN_FAILED) return 503;
+    struct ip ip = opening_ip(r);
+    auth_failed(site, &ip);
+    return 403;
 }
 
 /* ---- pages ---- */

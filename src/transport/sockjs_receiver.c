@@ -38,8 +38,11 @@ static void fill_headers(const struct receiver *rc, struct sockjs_headers *h) {
 
 void receiver_start(struct receiver *rc) {
     if (!rc->way->streaming) return;
+    const struct limits *limits = rc->sockjs->endpoint->site->limits;
     struct sockjs_headers h = {0};
     struct text prelude = {0};
+    conn_set_marks(rc->request->conn, limits->send_buffer_soft, limits->send_buffer_time,
+                   limits->send_buffer_hard);
     fill_headers(rc, &h);
     rc->way->prelude(&prelude, callback_of(rc));
     struct buf *piece = text_take(&prelude);
@@ -138,7 +141,7 @@ static struct ip counted_ip(const struct net *net, const struct request *r) {
 static void begin(struct receiver *rc, struct slice id) {
     struct sockjs *k = rc->sockjs;
     struct ip ip = counted_ip(k->net, rc->request);
-    int status = site_admits(k->endpoint->site);
+    int status = sockjs_opening_status(k, rc->request);
     if (!status) status = sockjs_admits(k, &ip);
     if (status) receiver_refuse(rc, status);
     else sockjs_begin(k, id, &ip, rc);

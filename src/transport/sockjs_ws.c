@@ -5,6 +5,7 @@
 #include "core/login.h"
 #include "transport/opening.h"
 #include "transport/sockjs.h"
+#include "transport/websocket.h"
 
 struct sockjs_ws {
     struct session session;
@@ -12,7 +13,7 @@ struct sockjs_ws {
     struct sockjs *sockjs;
     struct request *request; /* while the script judges it; else NULL */
     struct login *login;     /* likewise */
-    char *close_reason;      /* what we closed it with; NULL: we did not */
+    char *close_reason;      /* the first heard of; NULL: it is open */
     int close_code;
     bool raw;
 };
@@ -38,15 +39,15 @@ static void on_resume(struct session *session) { ws_resume(&of_session(session)-
 
 /* What the core is told in the end: the other side of a framed session hears of it in the c frame,
  * and its WebSocket always closes normally. */
-static void keep_reason(struct sockjs_ws *sw, int code, const char *reason) {
+static void keep_reason(struct sockjs_ws *sw, int code, struct slice reason) {
     if (sw->close_reason) return;
     sw->close_code = code;
-    sw->close_reason = slice_cstr(slice_of(reason));
+    sw->close_reason = slice_cstr(reason);
 }
 
 static void on_close(struct session *session, int code, const char *reason, bool slow) {
     struct sockjs_ws *sw = of_session(session);
-    keep_reason(sw, code, reason);
+    keep_reason(sw, code, slice_of(reason));
     if (slow) {
         ws_close_slow(&sw->ws, code, slice_of(reason));
     } else if (sw->raw) {
@@ -90,7 +91,7 @@ static void on_framed_message(struct ws *w, struct slice data, bool binary) {
     struct sockjs_messages messages;
     (void)binary; /* parsed as if it were text */
     if (sockjs_body_check(&messages, data, w->settings->limits, UINT64_MAX, true)) {
-        keep_reason(sw, 3000, "Broken framing.");
+        keep_reason(sw, 3000, SLICE("Broken framing."));
         ws_close(w, 3000, SLICE("Broken framing."));
         return;
     }
@@ -106,10 +107,8 @@ static void socket_free(struct sockjs_ws *sw) {
 
 static void on_closed(struct ws *w, int code, struct slice reason) {
     struct sockjs_ws *sw = of_ws(w);
-    keep_reason(sw, code, "");
-    char *text = slice_cstr(reason);
-    session_ended(&sw->session, sw->close_code, *sw->close_reason ? sw->close_reason : text);
-    mem_free(text);
+    keep_reason(sw, code, reason);
+    session_ended(&sw->session, sw->close_code, sw->close_reason);
     socket_free(sw);
 }
 
@@ -140,8 +139,7 @@ static void on_judged(struct login *l) {
     struct sockjs_ws *sw = l->asker;
     struct request *r = sw->request;
     struct buf *auth = l->auth;
-    int status = l->outcome == LOGIN_REFUSED ? 403 : l->outcome == LOGIN_FAILED ? 500 : 0;
-    if (!status) status = site_admits(sw->sockjs->endpoint->site);
+    int status = sockjs_judged_status(sw->sockjs, r, l);
     if (!status) l->auth = NULL;
     login_free(l);
     sw->request = NULL;
@@ -177,7 +175,7 @@ void sockjs_ws_serve(struct sockjs *k, struct request *r, bool raw) {
         refuse_handshake(r, wrong);
         return;
     }
-    int status = site_admits(k->endpoint->site);
+    int status = sockjs_opening_status(k, r);
     if (status) {
         ws_refuse(r, status);
         return;
@@ -197,17 +195,8 @@ void sockjs_ws_serve(struct sockjs *k, struct request *r, bool raw) {
 }
 
 void sockjs_ws_init(struct sockjs *k) {
-    const struct endpoint_conf *conf = k->endpoint->conf;
-    const struct site *site = k->endpoint->site;
-    k->ws = (struct ws_settings){.max_message = conf->max_message,
-                                 .max_fragments = conf->max_fragments,
-                                 .compress = conf->compress,
-                                 .compress_level = conf->compress_level,
-                                 .compress_min = conf->compress_min,
-                                 .window_bits = conf->window_bits,
-                                 .context_takeover = conf->context_takeover,
-                                 .ping = true,
-                                 .ping_interval_ms = conf->heartbeat_ms,
-                                 .limits = site->limits,
-                                 .site = site->name};
+    k->ws = websocket_settings(k->endpoint);
+    k->ws.protocols = (struct slice){NULL, 0};
+    k->ws.ping = true;
+    k->ws.ping_interval_ms = k->endpoint->conf->heartbeat_ms;
 }
