@@ -312,7 +312,7 @@ enum json_error json_envelope(struct slice text, const struct json_limits *limit
                               struct json_value *value, const struct slice *names,
                               struct json_value *values, size_t n) {
     assert(text.n <= INT32_MAX);
-    if (!text.n) text.p = "";
+    if (!text.p) text.p = "";
     struct key first[KEYS_ON_STACK];
     struct scan s = {.text = text.p, .p = text.p, .end = text.p + text.n, .limits = limits,
                      .keys = first, .keys_cap = KEYS_ON_STACK,

@@ -151,7 +151,7 @@ static int decode(lua_State *L) {
     luaL_argcheck(L, s.n <= max && s.n <= TEXT_MAX, 1, "too long");
     struct json_value v;
     enum json_error e = json_check(s, &limits, &v);
-    if (e) return luaL_error(L, "%s at byte %d", json_error_text(e), (int)(v.raw.p - s.p) + 1);
+    if (e) return luaL_error(L, "%s at byte %d", json_error_text(e), (int)(s.n - v.raw.n) + 1);
     lua_json_push(L, v.raw);
     return 1;
 }
