@@ -1,0 +1,94 @@
+-- SPDX-License-Identifier: MIT
+-- Puts a site's script together: takes the table that init.lua returned and the functions of the C
+-- core, makes the server object, and gives back the functions that the core calls when something
+-- happens. Nothing here touches a connection or a clock, so specs run it over a core of their own.
+--
+-- What it asks of core:
+--   set_hook(name, value)       whether the script hears of this; a function is called as it is
+--   set_after(name, flag)       whether an op of this kind has observers
+--   start(inbox, fn, ...)       runs fn as a task of its own, at once; its end goes to the inbox (or
+--                               nil) as: number, true, results... or number, false, error
+--   inbox(), post(inbox, ...), next(inbox, seconds)   next waits; nil, "timeout" when it was in vain
+--   warn(text), limits, json    the log, the site's limits, moonlatch.json
+--   server                      the table of server functions; the listeners' are added here
+
+local events = require "moonlatch.events"
+local login = require "moonlatch.login"
+local lookup = require "moonlatch.lookup"
+local request = require "moonlatch.request"
+local routes = require "moonlatch.routes"
+
+local runtime = {}
+
+local function check(site, name, ...)
+  local found = type(site[name])
+  for _, wanted in ipairs { "nil", ... } do
+    if found == wanted then return end
+  end
+  error(("site.%s is a %s, but must be a %s"):format(name, found, table.concat({ ... }, " or a ")), 0)
+end
+
+local function check_site(site)
+  if type(site) ~= "table" then error("init.lua must return a table", 0) end
+  check(site, "authentication", "function", "string")
+  check(site, "customMiddleware", "function")
+  check(site, "controllers", "table")
+  check(site, "routes", "table")
+  check(site, "filter", "function")
+  check(site, "setup", "function")
+  check(site, "ping", "boolean")
+end
+
+local function add_listening(server, state)
+  for _, stage in ipairs { "before", "on", "after" } do
+    server[stage] = function(_, name, fn, options) events.add(state, stage, name, fn, options) end
+  end
+  function server.once(_, name, fn) events.add(state, "on", name, fn, { once = true }) end
+  function server.removeListener(_, name, fn) events.remove(state, name, fn) end
+  function server.removeAllListeners(_, name) events.remove_all(state, name) end
+end
+
+local function set_filter(core, fn)
+  if fn ~= nil and type(fn) ~= "function" then error("a filter must be a function or nil", 3) end
+  core.set_hook("filter", fn or false)
+end
+
+-- The function that answers remote calls.
+local function caller(core, site, files)
+  local max_bytes, max_segments = core.limits.rpc_name, core.limits.rpc_segments
+  local find, valid, skip = lookup.find, lookup.valid, routes.skip
+  return function(name, auth, data, socket)
+    if valid(name, max_bytes, max_segments) then
+      local handler = site.routes and find(site.routes, name, skip)
+      if handler then return routes.run(core, handler, auth, data, socket) end
+      handler = find(site.controllers, name) or find(files, name)
+      if handler then return handler(auth, data, socket) end
+    end
+    return nil, "Function not found"
+  end
+end
+
+-- Starts a site. files: what controllers/*.lua returned, by file name. Raises when the script is
+-- wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
+-- login, request.
+function runtime.start(core, site, files)
+  check_site(site)
+  local state, server = events.new(core), core.server
+  add_listening(server, state)
+  function server.publishFilter(_, fn) set_filter(core, fn) end
+  set_filter(core, site.filter)
+  core.set_hook("ping", site.ping == true)
+  local entries = {
+    call = caller(core, site, files),
+    permit = function(...) return events.permit(state, ...) end,
+    authenticated = function(...) return events.authenticated(state, ...) end,
+    after = function(...) return events.after(state, ...) end,
+    emit = function(...) return events.emit(state, ...) end,
+    login = function(raw, token_route) return login.judge(core, site, raw, token_route) end,
+    request = function(raw) return request.describe(raw, core.limits) end,
+  }
+  if site.setup then site.setup(server) end
+  return entries
+end
+
+return runtime

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* A handle is a userdata with two user values: the decoded auth data, and a table for the fields that
+ * scripts add, made at the first. The registry holds it, by a reference that the handle knows, while
+ * its socket lives; the socket holds a plain pointer. */
+#include "script/lib_socket.h"
+
+#include "script/lib_call.h"
+#include "script/lib_channel.h"
+#include "script/lib_json.h"
+#include "script/lib_request.h"
+#include "script/runtime.h"
+
+#include "base/utf8.h"
+#include "core/hub.h"
+
+#define META "moonlatch.socket"
+
+enum { VALUE_AUTH = 1, VALUE_FIELDS = 2 };
+
+struct handle {
+    struct socket *socket; /* NULL once its memory is gone */
+    struct buf *auth;      /* a reference: the socket's, when it was last looked at */
+    int ref;               /* in the registry */
+    bool decoded;          /* VALUE_AUTH is that of auth */
+    char sid[SID_LENGTH + 1];
+};
+
+struct slice lua_check_slice(lua_State *L, int index) {
+    size_t n;
+    const char *p = luaL_checklstring(L, index, &n);
+    return slice_make(p, n);
+}
+
+int lua_push_failure(lua_State *L, const char *code) {
+    lua_pushnil(L);
+    lua_pushstring(L, code);
+    return 2;
+}
+
+/* ---- handles ---- */
+
+static struct handle *handle_new(lua_State *L, struct socket *s) {
+    struct handle *h = lua_newuserdatauv(L, sizeof *h, 2);
+    *h = (struct handle){.ref = LUA_NOREF};
+    memcpy(h->sid, s->sid, sizeof h->sid);
+    luaL_setmetatable(L, META);
+    lua_pushvalue(L, -1);
+    h->ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    h->socket = s;
+    s->script = h;
+    return h;
+}
+
+void handle_push(lua_State *L, struct socket *s) {
+    const struct handle *h = s->script;
+    if (h) lua_rawgeti(L, LUA_REGISTRYINDEX, h->ref);
+    else handle_new(L, s);
+}
+
+static void follow_auth(struct handle *h) {
+    if (!h->socket || h->socket->auth == h->auth) return;
+    buf_unref(h->auth);
+    h->auth = h->socket->auth ? buf_ref(h->socket->auth) : NULL;
+    h->decoded = false;
+}
+
+/* stack: handle -> handle, auth */
+static void push_auth(lua_State *L, struct handle *h) {
+    follow_auth(h);
+    if (h->auth && !h->decoded) {
+        lua_json_push(L, buf_slice(h->auth));
+        lua_setiuservalue(L, -2, VALUE_AUTH);
+        h->decoded = true;
+    }
+    lua_getiuservalue(L, -1, VALUE_AUTH);
+}
+
+void handle_push_auth(lua_State *L, struct socket *s) {
+    handle_push(L, s);
+    push_auth(L, s->script);
+    lua_remove(L, -2);
+}
+
+struct socket *handle_check(lua_State *L, int index) {
+    struct handle *h = luaL_checkudata(L, index, META);
+    return h->socket && socket_is_open(h->socket) ? h->socket : NULL;
+}
+
+/* Runs outside of Lua: luaL_unref only writes slots that are there. */
+void handle_forget(struct socket *s) {
+    struct handle *h = s->script;
+    follow_auth(h);
+    h->socket = NULL;
+    s->script = NULL;
+    luaL_unref(runtime_of_site(s->site)->vm->L, LUA_REGISTRYINDEX, h->ref);
+}
+
+static int on_gc(lua_State *L) {
+    struct handle *h = lua_touserdata(L, 1);
+    if (h->socket) h->socket->script = NULL;
+    buf_unref(h->auth);
+    h->socket = NULL;
+    h->auth = NULL;
+    return 0;
+}
+
+/* ---- methods ---- */
+
+static int socket_rpc(lua_State *L) {
+    return lua_call_client(L, handle_check(L, 1), "socket:rpc", 2);
+}
+
+static int push_sent(lua_State *L, bool sent, const char *otherwise) {
+    if (!sent) return lua_push_failure(L, otherwise);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static int send_binary(lua_State *L, struct socket *s, struct slice data) {
+    if (!s->session->ops->binary) return lua_push_failure(L, "unavailable");
+    struct buf *b = buf_copy(data);
+    bool sent = socket_send_binary(s, b);
+    buf_unref(b);
+    return push_sent(L, sent, "unavailable");
+}
+
+/* send(data, binary): a text, or bytes, or JSON of any other value */
+static int socket_method_send(lua_State *L) {
+    struct socket *s = handle_check(L, 1);
+    luaL_checkany(L, 2);
+    bool is_text = lua_type(L, 2) == LUA_TSTRING;
+    if (s && s->dialect != &raw_dialect)
+        return luaL_error(L, "socket:send is for raw endpoints: use socket:rpc or server:publish");
+    if (is_text && lua_toboolean(L, 3))
+        return s ? send_binary(L, s, lua_check_slice(L, 2)) : lua_push_failure(L, "closed");
+    if (is_text && !utf8_valid(lua_check_slice(L, 2)))
+        return luaL_argerror(L, 2, "text must be UTF-8 (send(data, true) sends bytes)");
+    if (!s) return lua_push_failure(L, "closed");
+    struct buf *b = is_text ? buf_copy(lua_check_slice(L, 2)) : runtime_encode(L, 2);
+    socket_send(s, b);
+    buf_unref(b);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+static int socket_subscribe(lua_State *L) {
+    return lua_channel_subscribe(L, handle_check(L, 1), lua_check_slice(L, 2));
+}
+
+static int socket_unsubscribe(lua_State *L) {
+    return lua_channel_unsubscribe(L, handle_check(L, 1), lua_check_slice(L, 2));
+}
+
+static bool is_close_code(lua_Integer code) {
+    return code == 1000 || code == 1001 || code == 1008 || code == 1011 ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* close(code, reason) */
+static int socket_method_close(lua_State *L) {
+    struct socket *s = handle_check(L, 1);
+    lua_Integer code = luaL_optinteger(L, 2, 1000);
+    const char *reason = luaL_optstring(L, 3, code == 1000 ? "Normal closure" : "");
+    luaL_argcheck(L, is_close_code(code), 2, "1000, 1001, 1008, 1011 or 3000 to 4999 expected");
+    luaL_argcheck(L, strlen(reason) <= 123 && utf8_valid(slice_of(reason)), 3,
+                  "at most 123 bytes of UTF-8 expected");
+    if (!s) return lua_push_failure(L, "closed");
+    socket_close(s, (int)code, reason);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* ---- fields ---- */
+
+enum field {
+    FIELD_SID = 1,
+    FIELD_AUTH,
+    FIELD_IP,
+    FIELD_IPS,
+    FIELD_HOST,
+    FIELD_PROTOCOL,
+    FIELD_ENDPOINT,
+    FIELD_HANDSHAKE,
+    FIELD_CREATED,
+    FIELD_CHANNELS
+};
+
+static const struct {
+    const char *name;
+    enum field field;
+} fields[] = {{"sid", FIELD_SID},           {"auth", FIELD_AUTH},
+              {"session", FIELD_AUTH},      {"ip", FIELD_IP},
+              {"ips", FIELD_IPS},           {"host", FIELD_HOST},
+              {"protocol", FIELD_PROTOCOL}, {"endpoint", FIELD_ENDPOINT},
+              {"handshake", FIELD_HANDSHAKE}, {"created", FIELD_CREATED},
+              {"channels", FIELD_CHANNELS}};
+
+/* The request with its query and cookies read: request.complete of the runtime library. */
+static void push_handshake(lua_State *L, const struct socket *s) {
+    runtime_push(L, ENTRY_REQUEST);
+    request_push(L, s->handshake);
+    lua_call(L, 1, 1);
+}
+
+/* Those that only a living socket has. */
+static void push_field(lua_State *L, const struct socket *s, enum field field) {
+    switch (field) {
+    case FIELD_IP: request_push_ip(L, s->handshake); break;
+    case FIELD_IPS: request_push_ips(L, s->handshake); break;
+    case FIELD_HOST: request_push_text(L, s->handshake, ":host"); break;
+    case FIELD_PROTOCOL: lua_pushstring(L, socket_protocol(s)); break;
+    case FIELD_ENDPOINT: lua_pushstring(L, s->endpoint->conf->path); break;
+    case FIELD_HANDSHAKE: push_handshake(L, s); break;
+    case FIELD_CREATED: lua_pushnumber(L, (lua_Number)s->created_ms / 1000); break;
+    case FIELD_CHANNELS: lua_push_channels_of(L, s); break;
+    default: lua_pushnil(L);
+    }
+}
+
+/* Upvalue 1: by name a method, or the number of a field. Never called by a script itself, since
+ * nothing gives it the metatable: the first argument is a handle. */
+static int on_index(lua_State *L) {
+    struct handle *h = lua_touserdata(L, 1);
+    lua_settop(L, 2);
+    lua_pushvalue(L, 2);
+    int type = lua_rawget(L, lua_upvalueindex(1));
+    if (type == LUA_TFUNCTION) return 1;
+    if (type == LUA_TNIL) {
+        if (lua_getiuservalue(L, 1, VALUE_FIELDS) != LUA_TTABLE) return 0;
+        lua_pushvalue(L, 2);
+        lua_rawget(L, -2);
+        return 1;
+    }
+    enum field field = (enum field)lua_tointeger(L, -1);
+    lua_settop(L, 1);
+    if (field == FIELD_SID) lua_pushlstring(L, h->sid, SID_LENGTH);
+    else if (field == FIELD_AUTH) push_auth(L, h);
+    else if (h->socket) push_field(L, h->socket, field);
+    else lua_pushnil(L);
+    return 1;
+}
+
+static int on_newindex(lua_State *L) {
+    luaL_checkany(L, 3);
+    lua_pushvalue(L, 2);
+    if (lua_isnil(L, 2) || lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+        return luaL_error(L, "socket.%s cannot be set", luaL_tolstring(L, 2, NULL));
+    lua_settop(L, 3);
+    if (lua_getiuservalue(L, 1, VALUE_FIELDS) != LUA_TTABLE) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_setiuservalue(L, 1, VALUE_FIELDS);
+    }
+    lua_insert(L, 2); /* stack: handle, fields, key, value */
+    lua_rawset(L, 2);
+    return 0;
+}
+
+static int on_tostring(lua_State *L) {
+    const struct handle *h = lua_touserdata(L, 1);
+    lua_pushfstring(L, "socket %s", h->sid);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"rpc", socket_rpc},
+                                   {"send", socket_method_send},
+                                   {"subscribe", socket_subscribe},
+                                   {"unsubscribe", socket_unsubscribe},
+                                   {"close", socket_method_close},
+                                   {NULL, NULL}};
+
+void lib_socket_open(lua_State *L) {
+    luaL_newmetatable(L, META);
+    luaL_newlib(L, methods);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        lua_pushinteger(L, fields[i].field);
+        lua_setfield(L, -2, fields[i].name);
+    }
+    lua_pushvalue(L, -1);
+    lua_pushcclosure(L, on_index, 1);
+    lua_setfield(L, -3, "__index");
+    lua_pushcclosure(L, on_newindex, 1);
+    lua_setfield(L, -2, "__newindex");
+    lua_pushcfunction(L, on_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, on_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}

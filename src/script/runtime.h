@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SCRIPT_RUNTIME_H
+#define SCRIPT_RUNTIME_H
+
+#include "base/limits.h"
+#include "core/hooks.h"
+#include "script/vm.h"
+
+/* What script.c, hooks.c and the lib_ files share about one loaded site: the Lua functions that
+ * lua/moonlatch/runtime.lua gave us to call, what they told us to call them for, and what must be
+ * stopped before the state goes. */
+
+/* The members of the table that runtime.start returns. */
+enum entry {
+    ENTRY_CALL,
+    ENTRY_PERMIT,
+    ENTRY_AUTHENTICATED,
+    ENTRY_AFTER,
+    ENTRY_EMIT,
+    ENTRY_LOGIN,
+    ENTRY_REQUEST,
+    ENTRIES
+};
+
+struct runtime {
+    struct vm *vm;
+    struct site *site;
+    struct limits limits; /* the site's, as enableCleanup changed them */
+    int entries[ENTRIES]; /* references to Lua functions */
+    int message, filter;  /* the same: called without composition; LUA_NOREF: there is none */
+    uint32_t has;         /* becomes site->has when the script is loaded, and follows later changes */
+    uint32_t after;       /* kinds of ops, as bits, that have observers */
+    bool live;            /* loaded: site->has is ours */
+    struct text *scratch; /* for JSON that is being made; a userdata of the state */
+    struct list timers;   /* struct ticker, those that are set */
+    size_t timer_count;
+};
+
+static inline struct runtime *runtime_of(const struct vm *vm) { return vm->script; }
+static inline struct runtime *runtime_of_site(const struct site *site) { return site->script; }
+
+/* Pushes the Lua function of an entry. */
+static inline void runtime_push(lua_State *L, enum entry entry) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, runtime_of(vm_of(L))->entries[entry]);
+}
+
+/* The JSON of the value at index, the caller's. Raises, owning nothing, as lua_json_encode does. */
+struct buf *runtime_encode(lua_State *L, int index) __attribute__((returns_nonnull));
+
+/* The functions that core/ calls: hooks.c. */
+extern const struct hooks script_hooks;
+
+/* Tells the listeners of "shutdown". */
+void hooks_emit_shutdown(struct runtime *rt);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* Loads a site's script and puts it to work:
+ *
+ *   scripts/<site>/init.lua              the table of the site
+ *   scripts/<site>/controllers/NAME.lua  one controller, or a table of them, each
+ *   lua/moonlatch/runtime.lua            composes them; start() gives the functions that hooks.c calls
+ *
+ * All of this runs in one protected call with the budget script_start, where nothing may wait. Until
+ * it has succeeded the site is not touched. */
+#include "script/script.h"
+
+#include "script/lib_core.h"
+#include "script/lib_json.h"
+#include "script/lib_server.h"
+#include "script/lib_socket.h"
+#include "script/lib_timer.h"
+#include "script/runtime.h"
+#include "script/sandbox.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+
+static const char *const entry_names[ENTRIES] = {"call", "permit", "authenticated", "after",
+                                                 "emit", "login",  "request"};
+
+struct buf *runtime_encode(lua_State *L, int index) {
+    struct runtime *rt = runtime_of(vm_of(L));
+    text_clear(rt->scratch);
+    lua_json_encode(L, index, rt->scratch, rt->limits.script_string);
+    return rt->scratch->n > 4096 ? text_take(rt->scratch) : buf_copy(text_slice(rt->scratch));
+}
+
+/* ---- what the script consists of ---- */
+
+struct load {
+    struct runtime *rt;
+    struct text path;
+    struct dirent **files; /* of controllers/ */
+    int file_count;
+};
+
+static const char *load_path(struct load *l, const char *name) {
+    text_clear(&l->path);
+    text_str(&l->path, l->rt->site->conf->script);
+    text_char(&l->path, '/');
+    text_str(&l->path, name);
+    text_char(&l->path, 0);
+    return text_slice(&l->path).p;
+}
+
+/* A name that require takes as one part of a module's name. */
+static int is_controller(const struct dirent *file) {
+    size_t n = strspn(file->d_name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    return n && strcmp(file->d_name + n, ".lua") == 0;
+}
+
+/* stack: -> site */
+static void push_site(lua_State *L, struct load *l) {
+    const char *path = load_path(l, "init.lua");
+    vm_load_file(L, path, path, false);
+    lua_call(L, 0, 1);
+    if (!lua_istable(L, -1)) luaL_error(L, "%s: must return a table", path);
+    struct buf *options = l->rt->site->conf->options;
+    if (options) lua_json_push(L, buf_slice(options));
+    else lua_newtable(L);
+    lua_setfield(L, -2, "options");
+}
+
+/* stack: -> files. They come by the script's own require, so that the script can have them too. */
+static void push_controllers(lua_State *L, struct load *l) {
+    lua_newtable(L);
+    sandbox_push_environment(L, false);
+    lua_getfield(L, -1, "require");
+    for (int i = 0; i < l->file_count; i++) {
+        const char *file = l->files[i]->d_name;
+        size_t n = strlen(file) - strlen(".lua");
+        lua_pushvalue(L, -1);
+        lua_pushliteral(L, "controllers.");
+        lua_pushlstring(L, file, n);
+        lua_concat(L, 2);
+        lua_call(L, 1, 1); /* stack: files, environment, require, controller */
+        if (!lua_istable(L, -1) && !lua_isfunction(L, -1))
+            luaL_error(L, "%s/controllers/%s: must return a function or a table",
+                       l->rt->site->conf->script, file);
+        lua_pushlstring(L, file, n);
+        lua_insert(L, -2);
+        lua_rawset(L, -5);
+    }
+    lua_pop(L, 2);
+}
+
+/* stack: entries -> */
+static void take_entries(lua_State *L, struct runtime *rt) {
+    for (int i = 0; i < ENTRIES; i++) {
+        lua_getfield(L, -1, entry_names[i]);
+        luaL_checktype(L, -1, LUA_TFUNCTION);
+        rt->entries[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+    }
+    lua_pop(L, 1);
+}
+
+static int load_protected(lua_State *L) {
+    struct load *l = lua_touserdata(L, 1);
+    struct runtime *rt = l->rt;
+    rt->scratch = lua_text_push(L);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state lives */
+    lib_socket_open(L);
+    lib_timer_open(L);
+    vm_require(L, "moonlatch.runtime");
+    lua_getfield(L, -1, "start");
+    lib_core_push(L, rt);
+    push_site(L, l);
+    push_controllers(L, l);
+    lua_call(L, 3, 1);
+    take_entries(L, rt);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void runtime_free(struct runtime *rt) {
+    tickers_stop(rt);
+    vm_free(rt->vm);
+    mem_free(rt);
+}
+
+static struct runtime *runtime_new(struct site *site, const char *library, struct text *error) {
+    struct vm *vm = vm_new(site, library, error);
+    if (!vm) return NULL;
+    struct runtime *rt = mem_new(sizeof *rt);
+    rt->vm = vm;
+    rt->site = site;
+    rt->limits = *site->limits;
+    rt->message = rt->filter = LUA_NOREF;
+    rt->has = HOOK_CALL | HOOK_LOGIN;
+    list_init(&rt->timers);
+    vm->script = rt;
+    return rt;
+}
+
+static bool runtime_load(struct runtime *rt, struct text *error) {
+    struct load l = {.rt = rt};
+    l.file_count = scandir(load_path(&l, "controllers"), &l.files, is_controller, alphasort);
+    if (l.file_count < 0) l.file_count = 0; /* a site need not have any */
+    bool loaded = vm_protect(rt->vm, load_protected, &l, error);
+    for (int i = 0; i < l.file_count; i++) free(l.files[i]);
+    free(l.files);
+    text_fini(&l.path);
+    return loaded;
+}
+
+bool script_load(struct site *site, const char *library, struct text *error) {
+    if (!site->conf->script) return true;
+    struct runtime *rt = runtime_new(site, library, error);
+    if (!rt) return false;
+    if (!runtime_load(rt, error)) {
+        runtime_free(rt);
+        return false;
+    }
+    vm_set_budget(rt->vm, rt->limits.script_time);
+    rt->live = true;
+    site->script = rt;
+    site->hooks = &script_hooks;
+    site->has = rt->has;
+    site->limits = &rt->limits;
+    return true;
+}
+
+void script_shutdown(struct site *site) {
+    if (site->script) hooks_emit_shutdown(site->script);
+}
+
+void script_close(struct site *site) {
+    struct runtime *rt = site->script;
+    if (!rt) return;
+    site->script = NULL;
+    site->hooks = &no_hooks;
+    site->has = 0;
+    site->limits = &site->conf->limits;
+    runtime_free(rt);
+}
