@@ -170,7 +170,8 @@ void conn_send(struct conn *c, struct slice head, struct buf *buf) {
     if (head.n) memcpy(e->head, head.p, head.n);
     e->buf = buf ? buf_ref(buf) : NULL;
     c->out_bytes += (uint32_t)entry_size(e);
-    if (c->blocked) return; /* the kernel says when it has room */
+    bool told_later = c->blocked && (c->out_bytes <= c->hard || c->slow_told);
+    if (told_later) return; /* the kernel says when it has room */
     if (!list_linked(&c->dirty)) list_push(&c->net->dirty, &c->dirty);
     loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);
 }
@@ -363,6 +364,7 @@ static void on_flush(struct deferred *d) {
     for (struct list *link; (link = list_pop(&net->dirty));) {
         struct conn *c = container_of(link, struct conn, dirty);
         if (!c->blocked) output_flush(c);
+        else if (c->state == CONN_OPEN) check_marks(c);
     }
 }
 

@@ -80,8 +80,8 @@ static inline bool conn_is_blocked(const struct conn *c) { return c->blocked; }
 /* Throws away what is queued, but for the rest of an entry that is half written. */
 void conn_drop_output(struct conn *c);
 
-/* When slow is called: when more than hard bytes are left after a write, or more than soft bytes for
- * soft_ms. LIMIT_OFF: never, as it is at first. */
+/* When slow is called: at the end of a turn that leaves more than hard bytes, or after more than soft
+ * bytes for soft_ms. LIMIT_OFF: never, as it is at first. */
 void conn_set_marks(struct conn *c, uint64_t soft, uint64_t soft_ms, uint64_t hard);
 
 /* Stops and starts reading. While paused a reset is noticed, the end of the peer's side is not. */
