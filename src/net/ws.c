@@ -124,7 +124,6 @@ static struct slice cut_text(struct slice s, size_t most) {
 /* code 1005: none. */
 static void send_close(struct ws *w, int code, struct slice reason) {
     char payload[WS_CONTROL_MAX] = {(char)(code >> 8), (char)(code & 255)};
-    reason = cut_text(reason, WS_CONTROL_MAX - 2);
     if (reason.n) memcpy(payload + 2, reason.p, reason.n);
     send_control(w, WS_CLOSE, slice_make(payload, code == 1005 ? 0 : 2 + reason.n));
 }
@@ -164,6 +163,7 @@ static void finish(struct ws *w, int code, struct slice reason, const char *why)
 void ws_close(struct ws *w, int code, struct slice reason) {
     if (w->state != WS_OPEN) return;
     if (!code) code = 1005;
+    reason = cut_text(reason, WS_CONTROL_MAX - 2);
     send_close(w, code, reason);
     set_over(w, WS_CLOSING, code, reason);
     read_held_later(w);
