@@ -122,7 +122,7 @@ static void bench_turn(struct bench *b) {
 
 static void feed(struct bench *b, struct slice s) {
     while (s.n) {
-        ssize_t n = write(b->peer, s.p, s.n);
+        ssize_t n = send(b->peer, s.p, s.n, MSG_NOSIGNAL);
         if (n < 0 && errno != EAGAIN) return; /* refused already */
         if (n > 0) s = slice_from(s, (size_t)n);
         bench_turn(b);
@@ -544,7 +544,7 @@ static void a_peer_that_does_not_read_is_not_read(void **state) {
     text_repeat(&raw, "x", 60000);
     size_t sent = 0;
     for (int i = 0; i < 400; i++) {
-        ssize_t n = write(b.peer, text_slice(&raw).p + sent, raw.n - sent);
+        ssize_t n = send(b.peer, text_slice(&raw).p + sent, raw.n - sent, MSG_NOSIGNAL);
         if (n > 0) sent = (sent + (size_t)n) % raw.n;
         loop_turn(b.loop);
     }
