@@ -27,7 +27,7 @@ static bool begin(struct utf8 *u, unsigned char byte) {
     } else if (byte < 0xf0) {
         u->left = 2;
         if (byte == 0xe0) u->least = 0xa0;
-        if (byte == 0xed) u->most = 0x9f;
+        if (byte == 0xed && !u->surrogates) u->most = 0x9f;
     } else {
         u->left = 3;
         if (byte == 0xf0) u->least = 0x90;
@@ -43,7 +43,9 @@ bool utf8_feed(struct utf8 *u, struct slice piece) {
     while (p < end) {
         if (now.left) {
             if (*p < now.least || *p > now.most) return false;
-            now = (struct utf8){(uint8_t)(now.left - 1), 0x80, 0xbf};
+            now.left--;
+            now.least = 0x80;
+            now.most = 0xbf;
             p++;
         } else if (*p < 0x80) {
             p = skip_ascii(p, end);
@@ -57,6 +59,11 @@ bool utf8_feed(struct utf8 *u, struct slice piece) {
 
 bool utf8_valid(struct slice s) {
     struct utf8 u = {0};
+    return utf8_feed(&u, s) && utf8_done(&u);
+}
+
+bool wtf8_valid(struct slice s) {
+    struct utf8 u = {.surrogates = true};
     return utf8_feed(&u, s) && utf8_done(&u);
 }
 

@@ -124,6 +124,12 @@ static int send_binary(lua_State *L, struct socket *s, struct slice data) {
     return push_sent(L, sent, "unavailable");
 }
 
+/* Where a transport wraps texts it escapes lone surrogates: what such a client sent may go back. */
+static bool text_valid(const struct socket *s, struct slice text) {
+    bool wrapped = s && s->session && s->session->ops->wrap;
+    return wrapped ? wtf8_valid(text) : utf8_valid(text);
+}
+
 /* send(data, binary): a text, or bytes, or JSON of any other value */
 static int socket_method_send(lua_State *L) {
     struct socket *s = handle_check(L, 1);
@@ -133,7 +139,7 @@ static int socket_method_send(lua_State *L) {
         return luaL_error(L, "socket:send is for raw endpoints: use socket:rpc or server:publish");
     if (is_text && lua_toboolean(L, 3))
         return s ? send_binary(L, s, lua_check_slice(L, 2)) : lua_push_failure(L, "closed");
-    if (is_text && !utf8_valid(lua_check_slice(L, 2)))
+    if (is_text && !text_valid(s, lua_check_slice(L, 2)))
         return luaL_argerror(L, 2, "text must be UTF-8 (send(data, true) sends bytes)");
     if (!s) return lua_push_failure(L, "closed");
     struct buf *b = is_text ? buf_copy(lua_check_slice(L, 2)) : runtime_encode(L, 2);
