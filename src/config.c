@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Puts the configuration together: gateway.lua, over it what the command line sets, then every site,
- * those of sites/NAME.lua and those written into gateway.lua's own table `sites`. Reading goes on
- * after a mistake, so that all of them are reported at once. */
+/* Puts the configuration together: gateway.lua, over it what the command line sets, then every
+ * site, those of sites/NAME.lua and those written into gateway.lua's own table `sites`. Reading
+ * goes on after a mistake, so that all of them are reported at once. */
 
 /* ---- gateway.lua ---- */
 
@@ -121,11 +121,11 @@ static bool allows_no_more(const struct printer *p, const struct key *key, const
 }
 
 #define ROW_LIMIT(name, kind, standard, least, greatest, help)                                     \
-    {"limits." #name, KEY_##kind, GATEWAY(limits) + offsetof(struct limits, name), standard, least, \
-     greatest, help, NULL, NULL, NULL},
+    {"limits." #name, KEY_##kind, GATEWAY(limits) + offsetof(struct limits, name), standard,       \
+     least, greatest, help, NULL, NULL, NULL},
 #define ROW_PROCESS(name, kind, standard, least, greatest, help)
 #define ROW_SITE(name, kind, standard, least, greatest, help)                                      \
-    {"limits.max." #name, KEY_##kind, GATEWAY(most) + offsetof(struct limits, name), standard,      \
+    {"limits.max." #name, KEY_##kind, GATEWAY(most) + offsetof(struct limits, name), standard,     \
      least, greatest, NULL, NULL, NULL, allows_no_more},
 
 static const struct key gateway_keys[] = {
@@ -142,11 +142,13 @@ static const struct key gateway_keys[] = {
     {.name = "admin.listen", .type = &key_maybe, .offset = GATEWAY(admin), .check = check_address,
      .help = "an address for metrics, \"127.0.0.1:8001\"; default \"off\""},
     {.name = "metrics", .type = &key_maybe, .offset = GATEWAY(metrics_path), .text = "/metrics",
-     .check = check_path, .help = "at the admin address, or \"off\""},
+     .check = check_path, .help = "path of the metrics at the admin address, or \"off\""},
     {.name = "health.live", .type = &key_maybe, .offset = GATEWAY(live_path),
-     .text = "/health/live", .check = check_path, .help = "200 while it runs, or \"off\""},
+     .text = "/health/live", .check = check_path,
+     .help = "path that answers 200 while it runs, or \"off\""},
     {.name = "health.ready", .type = &key_maybe, .offset = GATEWAY(ready_path),
-     .text = "/health/ready", .check = check_path, .help = "200 while it takes clients, or \"off\""},
+     .text = "/health/ready", .check = check_path,
+     .help = "path that answers 200 while it takes clients, or \"off\""},
     {.name = "limits.count_private", .type = &key_bool, .offset = GATEWAY(count_private),
      .help = "limits per address count loopback and private addresses too"},
 #define LIMIT(name, kind, standard, least, greatest, scope, help)                                  \
@@ -193,8 +195,9 @@ static void settle_most(struct reader *r, const struct conf_value *table, struct
         uint64_t *most = (uint64_t *)(void *)((char *)&config->most + row->offset);
         uint64_t own = limit_at(&config->limits, row->offset);
         const struct conf_value *given = conf_get(max, row->name);
-        if (given && *most < own)
-            reader_complain(r, given->line, "limits.max.%s is below limits.%s", row->name, row->name);
+        if (given && row->scope == LIMIT_SITE && *most < own)
+            reader_complain(r, given->line, "limits.max.%s is below limits.%s", row->name,
+                            row->name);
         if (!given) *most = own;
     }
 }
@@ -308,7 +311,8 @@ static void sites_load(struct config *config, const char *gateway, const struct 
     for (size_t i = 0; i < config->site_count; i++)
         conf_free(g.sources[i].file);
     mem_free(g.sources);
-    if (config->site_count) qsort(config->sites, config->site_count, sizeof *config->sites, by_name);
+    if (config->site_count)
+        qsort(config->sites, config->site_count, sizeof *config->sites, by_name);
     mem_free(folder);
 }
 

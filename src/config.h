@@ -47,8 +47,8 @@ struct config *config_load(const struct config_options *options, struct text *er
     __attribute__((warn_unused_result));
 void config_free(struct config *config);
 
-/* Appends the configuration as a gateway.lua that gives the same configuration again: every key with
- * its value, and its unit, bounds and help as a comment. Sites stand in its table `sites`. */
+/* Appends the configuration as a gateway.lua that gives the same configuration again: every key
+ * with its value, and its unit, bounds and help as a comment. Sites stand in its table `sites`. */
 void config_print(const struct config *config, struct text *out);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What is done with a table of keys as a whole: walking it for a conf table, for --set, for printing,
- * for defaults. What a single value looks like is config_types.c's business. */
+/* What is done with a table of keys as a whole: walking it for a conf table, for --set, for
+ * printing, for defaults. What a single value looks like is config_types.c's business. */
 
 static void *field_of(const struct key *key, void *object) { return (char *)object + key->offset; }
 
@@ -62,7 +62,7 @@ size_t text_distance(struct slice a, struct slice b) {
     return cost[a.n][b.n];
 }
 
-/* The part of a key's name that stands in the table with this prefix; empty when it is not there. */
+/* The part of a key's name that stands in the table with this prefix; empty when it does not. */
 static struct slice name_at(const struct key *key, struct slice prefix) {
     struct slice name = slice_of(key->name);
     if (!slice_starts(name, prefix)) return (struct slice){NULL, 0};
@@ -279,7 +279,7 @@ static const struct key *print_nested(struct printer *p, const struct key *key, 
     return key;
 }
 
-/* Prints the rows from key on that share its first prefix letters; returns the first that does not. */
+/* Prints the rows from key on that share its first prefix letters; returns the first behind. */
 static const struct key *print_group(struct printer *p, const struct key *key, size_t prefix,
                                      const void *object) {
     struct slice shared = slice_upto(slice_of(key->name), prefix);

@@ -33,7 +33,7 @@ struct key {
     const char *help;
     const char *text;            /* the default of a text; the names of a choice, "a|b"; or where a
                                     number's default comes from */
-    const char *(*check)(char *text); /* NULL when it will do, else "must ..."; may lower its case */
+    const char *(*check)(char *text); /* NULL when it will do, else "must ..." */
     bool (*omit)(const struct printer *p, const struct key *key, const void *object); /* or NULL */
 };
 

@@ -27,8 +27,8 @@ static bool write_table(struct reader *r, const struct conf_value *table, struct
     LIST_EACH(&table->items, link) {
         const struct conf_value *v = container_of(link, struct conf_value, link);
         if (list && v->key) {
-            reader_complain(r, v->line, "options hold a table that is a list and has the key '%.100s'",
-                            v->key);
+            reader_complain(r, v->line,
+                            "options hold a table that is a list and has the key '%.100s'", v->key);
             return false;
         }
         if (!first) text_char(out, ',');

@@ -83,7 +83,8 @@ static const struct key endpoint_keys[] = {
     {.name = "compress.min", .type = &key_size, .offset = ENDPOINT(compress_min), .standard = 1024,
      .greatest = 16777216, .help = "shorter messages go out as they are"},
     {.name = "compress.window_bits", .type = &key_int, .offset = ENDPOINT(window_bits),
-     .standard = 12, .least = 9, .greatest = 15, .help = "the largest window, 2^bits bytes, both ways"},
+     .standard = 12, .least = 9, .greatest = 15,
+     .help = "the largest window, 2^bits bytes, both ways"},
     {.name = "compress.context_takeover", .type = &key_bool, .offset = ENDPOINT(context_takeover),
      .help = "keep the window from message to message: smaller, and more memory"},
     {.name = "protocols", .type = &key_protocols, .offset = ENDPOINT(protocols), .text = "",
@@ -301,8 +302,8 @@ static bool same_as_gateway(const struct printer *p, const struct key *key, cons
 }
 
 #define ROW_SITE(name, kind, standard, least, greatest, help)                                      \
-    {"limits." #name, KEY_##kind, SITE_LIMIT(name), standard, least, greatest, help, "the gateway's", \
-     NULL, same_as_gateway},
+    {"limits." #name, KEY_##kind, SITE_LIMIT(name), standard, least, greatest, help,               \
+     "the gateway's", NULL, same_as_gateway},
 #define ROW_PROCESS(name, kind, standard, least, greatest, help)                                   \
     {"limits." #name, &key_process, SITE_LIMIT(name), 0, 0, 0, help, NULL, NULL, NULL},
 
@@ -324,7 +325,8 @@ static const struct key site_keys[] = {
     {.name = "token.ttl", .type = &key_time, .offset = SITE(token.ttl_ms), .standard = 30000,
      .least = 100, .greatest = 86400000, .help = "how long a token waits for its socket"},
     {.name = "token.jsonp", .type = &key_choice, .offset = SITE(token.jsonp),
-     .text = "listed|any|off", .help = "pages that may ask by JSONP: own host and origins, any, none"},
+     .text = "listed|any|off",
+     .help = "pages that may ask by JSONP: own host and origins, any, none"},
     {.name = "token.jsonp_errors", .type = &key_bool, .offset = SITE(token.jsonp_errors),
      .help = "answer JSONP errors with 200, so that a page can read them"},
     {.name = "token.cors", .type = &key_bool, .offset = SITE(token.cors),
@@ -356,7 +358,8 @@ static void site_check_limits(struct reader *r, const struct config *config,
         if (!given || row->scope != LIMIT_SITE) continue;
         if (limit_at(&site->limits, row->offset) > limit_at(&config->most, row->offset))
             reader_complain(r, given->line,
-                            "limits.%s is above the gateway's; limits.max.%s in gateway.lua allows that",
+                            "limits.%s is above the gateway's; gateway.lua may allow it with "
+                            "limits.max.%s",
                             row->name, row->name);
     }
 }

@@ -4,8 +4,8 @@
 
 #include "config_keys.h"
 
-/* Fills site from its table. r->file is the file's name, config what is known of the gateway: limits,
- * folders. Complains about all that is wrong; site must be freed with config_site_fini either way. */
+/* Fills site from its table. r->file is the file's name, config what is known of the gateway:
+ * limits, folders. Complains about all that is wrong; config_site_fini must follow either way. */
 void config_site_read(struct reader *r, const struct config *config, const char *name,
                       const struct conf_value *table, struct site_conf *site);
 void config_site_fini(struct site_conf *site);

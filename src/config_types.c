@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The kinds of values that keys have: how each is read from a conf value, checked, printed as Lua and
- * freed. A field is where a row's offset points. */
+/* The kinds of values that keys have: how each is read from a conf value, checked, printed as Lua
+ * and freed. A field is where a row's offset points. */
 
 /* ---- messages ---- */
 

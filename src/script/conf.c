@@ -19,8 +19,8 @@
  *
  * The chunk sees one function, env. It gets 8 MiB, a second, and no way to catch an error. What it
  * returns must be data: booleans, finite numbers, strings, and tables with keys that are names or
- * 1..n. A table that is used twice is taken twice; the bounds on depth and number of values end what
- * is nested in itself.
+ * 1..n. A table that is used twice is taken twice; the bounds on depth and number of values end
+ * what is nested in itself.
  *
  * The chunk's name is "conf" for Lua, whose messages would shorten the file's own. */
 
@@ -62,15 +62,17 @@ static void *run_memory(void *arg, void *p, size_t old, size_t size) {
 }
 
 static void run_hook(lua_State *lua, lua_Debug *where) {
-    (void)where;
     void *arg;
     lua_getallocf(lua, &arg);
     struct run *run = arg;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (now.tv_sec > run->end.tv_sec ||
-        (now.tv_sec == run->end.tv_sec && now.tv_nsec > run->end.tv_nsec))
-        luaL_error(lua, "runs for more than a second");
+    if (now.tv_sec < run->end.tv_sec ||
+        (now.tv_sec == run->end.tv_sec && now.tv_nsec <= run->end.tv_nsec))
+        return;
+    lua_getinfo(lua, "l", where);
+    lua_pushfstring(lua, CHUNK ":%d: runs for more than a second", where->currentline);
+    lua_error(lua);
 }
 
 /* env("NAME", default): the environment variable; the default's type is the result's. */
@@ -94,12 +96,21 @@ static int run_env(lua_State *lua) {
     return 1;
 }
 
+/* A misspelled word must not be nil, which is no key at all. */
+static int run_unknown(lua_State *lua) {
+    return luaL_error(lua, "unknown name '%s'", luaL_tolstring(lua, 2, NULL));
+}
+
 static int run_chunk(lua_State *lua) {
     const struct run *run = lua_touserdata(lua, 1);
     if (luaL_loadbufferx(lua, run->source.p, run->source.n, "=" CHUNK, "t")) return lua_error(lua);
     lua_createtable(lua, 0, 1);
     lua_pushcfunction(lua, run_env);
     lua_setfield(lua, -2, "env");
+    lua_createtable(lua, 0, 1);
+    lua_pushcfunction(lua, run_unknown);
+    lua_setfield(lua, -2, "__index");
+    lua_setmetatable(lua, -2);
     lua_setupvalue(lua, -2, 1); /* its _ENV; stack: run, chunk */
     lua_call(lua, 0, 1);
     return 1;
@@ -346,7 +357,8 @@ struct conf_value *conf_read(const char *file, struct text *errors) {
     struct conf_value *v = NULL;
     int status = read_file(file, &source);
     if (!status) v = conf_read_text(file, text_slice(&source), errors);
-    else text_format(errors, "%s: %s\n", file, status == -EINVAL ? "not a file" : strerror(-status));
+    else if (status == -EINVAL) text_format(errors, "%s: not a file\n", file);
+    else text_format(errors, "%s: %s\n", file, strerror(-status));
     text_fini(&source);
     return v;
 }

@@ -24,9 +24,10 @@ struct conf_value {
     size_t list_count;
 };
 
-/* The tree of the file, owned by the caller; NULL when there is none. errors gets a line "file:line:
- * reason" for everything that is wrong: without a line number where the file cannot be read at all,
- * and also for keys that stand twice in one table constructor, which do not prevent the tree. */
+/* The tree of the file, owned by the caller; NULL when there is none. errors gets a line
+ * "file:line: reason" for everything that is wrong: without a line number where the file cannot be
+ * read at all, and also for keys that stand twice in one table constructor, which do not prevent
+ * the tree. */
 struct conf_value *conf_read(const char *file, struct text *errors)
     __attribute__((warn_unused_result));
 

@@ -190,8 +190,8 @@ static bool is_plain(struct slice text) {
     return true;
 }
 
-/* Takes `name =`, `["name"] =` or `[3] =` where one stands, and returns the member's name; NULL when
- * the key is not followed, and also for an item of the list, which has none. */
+/* Takes `name =`, `["name"] =` or `[3] =` where one stands, and returns the member's name; NULL
+ * when the key is not followed, and also for an item of the list, which has none. */
 static char *take_key(struct scan *s, bool *keyed) {
     char *name = NULL;
     *keyed = true;

@@ -1,0 +1,255 @@
+-- SPDX-License-Identifier: MIT
+-- The program's verbs and options, and what it says about wrong configurations.
+
+local gateway = require "spec.support.gateway"
+local tmp = require "spec.support.tmp"
+
+local FOLDERS = { "--conf", "@conf", "--scripts", "@scripts" }
+
+-- Runs a verb over conf files: status, standard output, standard error.
+local function run(verb, options, more)
+  local words = { verb, table.unpack(FOLDERS) }
+  for _, word in ipairs(more or {}) do words[#words + 1] = word end
+  return gateway.run(words, options)
+end
+
+local function with_site(source)
+  return { sites = { a = source }, scripts = { a = "return {}" } }
+end
+
+local function one_endpoint(rest)
+  return "return { endpoints = {\n{ path = '/x', transport = 'sockjs', " .. rest .. " } } }"
+end
+
+-- What stands in the file, and the line that check prints about it.
+local BROKEN_SITES = {
+  { "return { path = ", "1: unexpected symbol near <eof>" },
+  { "return 'x'", "1: the result must be a table: return { ... }" },
+  { "return {\n\n path = pth }", "3: unknown name 'pth'" },
+  { "return {\n tokn = false }", "2: unknown key 'tokn'; did you mean 'token'?" },
+  { "return { token = {\n jsnp = true } }", "2: unknown key 'token.jsnp'; did you mean 'jsonp'?" },
+  { "return {\n ttl = '30s' }", "2: unknown key 'ttl'; did you mean 'token.ttl'?" },
+  { "return { path = '/x',\n path = '/y' }", "2: 'path' is given twice, first in line 1" },
+  { "return { path = 'x' }", '1: path must start with "/", not "x"' },
+  { "return { path = '/a//b' }", '1: path must be a path without "//", not "/a//b"' },
+  { "return { path = '/a/../b' }", '1: path must be a path without "..", not "/a/../b"' },
+  { "return { hosts = { 'a:80' } }", '1: hosts must be a host\'s name, without a port, not "a:80"' },
+  { "return {\n hosts = 5 }", "2: hosts must be a list of texts, not 5" },
+  { "return { origins = { 'a.b' } }", '1: origins must be "*" or an origin such as' },
+  { "return { libraries = { 'lfs' } }", '1: libraries must be "cjson", not "lfs"' },
+  { "return { slow = 'never' }", '1: slow must be "close" or "drop", not "never"' },
+  { "return { options = { 1, 2 } }", "1: options must be a table with keys" },
+  { "return { options = {\n f = function() end } }", "2: options.f is a function; a conf file holds data only" },
+  { "return { static = '../b' }", "1: static must be a folder below the site's scripts" },
+  { "return { static = 'public' }", "1: there is no folder " },
+  { "return {\n script = 'b' }", "2: there is no " },
+  { "return { limits = {\n unauth_timeout = 'soon' } }", "2: limits.unauth_timeout must be a duration" },
+  { "return { limits = { unauth_timeout = '1ms' } }",
+    '1: limits.unauth_timeout must be from "100ms" to "10m", not "1ms"' },
+  { "return { limits = { http_max_body = '1K' } }", "1: limits.http_max_body is a limit of the whole process" },
+  { "return { limits = { rpc_timeout = '1m' } }", "1: limits.rpc_timeout is above the gateway's" },
+  { one_endpoint "transprt = 1", "2: unknown key 'endpoints[1].transprt'; did you mean 'transport'?" },
+  { one_endpoint "dialect = 'socketio'", '2: endpoints[1].dialect must be "token" or "raw", not "socketio"' },
+  { one_endpoint "compress = { window_bits = 8 }", "2: endpoints[1].compress.window_bits must be from 9 to 15, not 8" },
+  { one_endpoint "max_message = '17M'", '2: endpoints[1].max_message must be from 16 to "16M", not "17M"' },
+  { one_endpoint "sockjs_url = 'x.js'", '2: endpoints[1].sockjs_url must start with "/"' },
+  { one_endpoint "} , { path = '/x', transport = 'sockjs'", '2: endpoints[2].path "/x" is taken' },
+  { "return { endpoints = {\n { path = '/x' } } }", "2: endpoints[1] has no transport" },
+  { "return { endpoints = {\n { transport = 'sockjs' } } }", "2: endpoints[1] has no path" },
+  { "return { endpoints = { { path = '/x', transport = 'engineio' } } }",
+    '1: endpoints[1].transport must be "websocket" or "sockjs", not "engineio"' },
+}
+
+local BROKEN_GATEWAYS = {
+  { "return { lisen = ':0' }", "1: unknown key 'lisen'; did you mean 'listen'?" },
+  { "return { listen = 'here' }", '1: listen must be an address such as' },
+  { "return { store = 'disk' }", '1: store must be "memory", not "disk"' },
+  { "return {\n log = { level = 'all' } }", '2: log.level must be "debug", "info", "warn" or "error", not "all"' },
+  { "return { trusted_proxies = 'me' }", "1: trusted_proxies must be addresses or blocks" },
+  { "return { limits = { max = { rpc_timeout = '1s' } } }", "1: limits.max.rpc_timeout is below limits.rpc_timeout" },
+  { "while true do end", "1: runs for more than a second" },
+}
+
+describe("moonlatch check", function()
+  for _, case in ipairs(BROKEN_SITES) do
+    it("says of a site's file: " .. case[2], function()
+      local status, out, log = run("check", with_site(case[1]))
+      assert.equal(2, status)
+      assert.equal("", out)
+      assert.truthy(log:find("conf/sites/a.lua:" .. case[2], 1, true), log)
+      assert.equal(1, select(2, log:gsub("\n", "\n")), log)
+    end)
+  end
+
+  for _, case in ipairs(BROKEN_GATEWAYS) do
+    it("says of gateway.lua: " .. case[2], function()
+      local status, _, log = run("check", { gateway = case[1] })
+      assert.equal(2, status)
+      assert.truthy(log:find("conf/gateway.lua:" .. case[2], 1, true), log)
+    end)
+  end
+
+  it("names all mistakes of all files", function()
+    local _, _, log = run("check", {
+      gateway = "return { lisen = 1, log = 2 }", sites = { a = "return { x = 1 }", b = "return {" },
+      scripts = { a = "return {}" },
+    })
+    assert.truthy(log:find("unknown key 'lisen'", 1, true), log)
+    assert.truthy(log:find("log must be a table", 1, true), log)
+    assert.truthy(log:find("a.lua:1: unknown key 'x'", 1, true), log)
+    assert.truthy(log:find("b.lua:1: ", 1, true), log)
+  end)
+
+  it("refuses two sites in one place", function()
+    local status, _, log = run("check", {
+      sites = { a = "return { path = '/' }", b = "return {\n path = '/' }" },
+      scripts = { a = "return {}", b = "return {}" },
+    })
+    assert.equal(2, status)
+    assert.truthy(log:find("b.lua:2: site 'b' shares its path with site 'a'", 1, true), log)
+  end)
+
+  it("finds mistakes in scripts", function()
+    local status, _, log = run("check", { sites = { a = "return {}" }, scripts = { a = "\nreturn {" } })
+    assert.equal(2, status)
+    assert.truthy(log:find("init.lua:2:", 1, true), log)
+  end)
+
+  it("has nothing against a good configuration", function()
+    local status, out, log = run("check", with_site "return { path = '/' }")
+    assert.equal(0, status, log)
+    assert.truthy(out:find("1 site, nothing wrong", 1, true), out)
+    assert.equal("", log)
+  end)
+
+  it("has nothing against the configuration that comes with the program", function()
+    local status, _, log = gateway.run { "check" }
+    assert.equal(0, status, log)
+  end)
+
+  it("names a folder that is not there", function()
+    local status, _, log = gateway.run { "check", "--conf", "/nonexistent/conf" }
+    assert.equal(2, status)
+    assert.truthy(log:find("there is no folder /nonexistent/conf", 1, true), log)
+  end)
+end)
+
+describe("moonlatch conf", function()
+  it("prints what gives the same configuration again", function()
+    local options = with_site [[
+      return { path = "/", hosts = { "A.example" }, static = "public", slow = "drop",
+        options = { text = "a\n\"b\"", list = { 1, 2.5, true }, ["not a name"] = {} },
+        limits = { unauth_timeout = "1s" }, token = { ttl = "10s", jsonp = true },
+        endpoints = {
+          { path = "/raw", transport = "websocket", dialect = "raw", compress = true, protocols = { "x" } },
+          { path = "/sockets", transport = "sockjs", heartbeat = "1s" } } }
+    ]]
+    options.scripts.a = { ["init.lua"] = "return {}", ["public/index.html"] = "" }
+    options.gateway = "return { log = { format = 'json' }, limits = { max = { script_memory = '64M' } } }"
+    local status, first, log = run("conf", options)
+    assert.equal(0, status, log)
+    assert.truthy(first:find('hosts = { "a.example" }', 1, true), first)
+    assert.truthy(first:find('unauth_timeout = "1s", -- ', 1, true), first)
+    options.gateway, options.sites = first, nil
+    local _, second = run("conf", options)
+    assert.equal(first, second)
+  end)
+
+  it("prints what --set and --listen say", function()
+    local _, out = run("conf", {}, { "--set", "limits.unauth_timeout=2s", "--set=log.level=debug", "--listen", ":0" })
+    assert.truthy(out:find('unauth_timeout = "2s"', 1, true), out)
+    assert.truthy(out:find('level = "debug"', 1, true), out)
+    assert.truthy(out:find('listen = { ":0" }', 1, true), out)
+  end)
+
+  it("reads the environment", function()
+    local _, out = run("conf", with_site [[
+      return { options = {
+        home = env("HOME"), other = env("MOONLATCH_SPEC_NONE", "none"), n = env("MOONLATCH_SPEC_NONE", 5) } }
+    ]])
+    assert.truthy(out:find(string.format('["home"] = %q', os.getenv("HOME")), 1, true), out)
+    assert.truthy(out:find('["other"] = "none"', 1, true), out)
+    assert.truthy(out:find('["n"] = 5', 1, true), out)
+  end)
+
+  it("prints every key and default that conf/gateway.lua explains", function()
+    local _, defaults = run("conf", { gateway = "return {}" })
+    local shipped = tmp.read("conf/gateway.lua"):gsub("\n(%s*)%-%- ([%w_]+ = [^\n]+,)\n", "\n%1%2\n")
+      :gsub("\n(%s*)%-%- ([%w_]+ = [^\n]+,)\n", "\n%1%2\n")
+    local _, explained, log = run("conf", { gateway = shipped })
+    assert.equal("", log)
+    assert.equal(defaults, explained)
+    for name in defaults:gmatch("\n%s*([%w_]+) = [^\n{]") do
+      assert.truthy(shipped:find("%f[%w_]" .. name .. " = "), "conf/gateway.lua does not explain " .. name)
+    end
+  end)
+end)
+
+describe("moonlatch", function()
+  it("prints its version", function()
+    local status, out = gateway.run { "--version" }
+    assert.equal(0, status)
+    assert.truthy(out:find("^moonlatch %d+%.%d+%.%d+\n$"), out)
+  end)
+
+  it("prints its verbs", function()
+    for _, words in ipairs { { "--help" }, { "help" } } do
+      local status, out, log = gateway.run(words)
+      assert.equal(0, status)
+      assert.equal("", log)
+      for _, verb in ipairs { "serve", "check", "conf" } do assert.truthy(out:find("\n  " .. verb .. " ", 1, true), out) end
+    end
+  end)
+
+  it("explains each verb", function()
+    for _, verb in ipairs { "serve", "check", "conf" } do
+      local status, out = gateway.run { verb, "--help" }
+      assert.equal(0, status)
+      assert.truthy(out:find("usage: moonlatch " .. verb, 1, true), out)
+      assert.truthy(out:find("--scripts DIR", 1, true), out)
+      assert.equal(out, (select(2, gateway.run { "help", verb })))
+    end
+  end)
+
+  it("names what may have been meant", function()
+    for words, hint in pairs {
+      [{ "srve" }] = "unknown verb 'srve'; did you mean 'serve'?",
+      [{ "help", "chek" }] = "unknown verb 'chek'; did you mean 'check'?",
+      [{ "check", "--cnf", "x" }] = "unknown option '--cnf'; did you mean '--conf'?",
+      [{ "check", "--conf" }] = "--conf needs a value: DIR",
+      [{ "check", "--dev=1" }] = "--dev takes no value",
+      [{ "conf", "--set", "log.levl=debug" }] = "--set: unknown key 'log.levl'; did you mean 'log.level'?",
+      [{ "conf", "--set", "log.level" }] = "--set: 'log.level' is not KEY=VALUE",
+      [{ "conf", "--set", "limits.rpc_timeout=x" }] = "--set: limits.rpc_timeout must be a duration",
+      [{ "conf", "--listen", "x" }] = "--listen: 'x' must be an address",
+    } do
+      local status, out, log = gateway.run(words)
+      assert.equal(2, status)
+      assert.equal("", out)
+      assert.truthy(log:find(hint, 1, true), log)
+    end
+  end)
+
+  it("wants a verb", function()
+    local status, out, log = gateway.run {}
+    assert.equal(2, status)
+    assert.equal("", out)
+    assert.truthy(log:find("usage: moonlatch VERB", 1, true), log)
+  end)
+
+  it("does not serve a wrong configuration", function()
+    local status, out, log = run("serve", { gateway = "return { lisen = 1 }" })
+    assert.equal(2, status)
+    assert.equal("", out)
+    assert.truthy(log:find("gateway.lua:1: unknown key 'lisen'", 1, true), log)
+  end)
+
+  it("fails with status 1 where an address is taken", function()
+    local g = gateway.start {}
+    local status, out, log = run("serve", {}, { "--listen", "127.0.0.1:" .. g.port })
+    g:stop()
+    assert.equal(1, status)
+    assert.equal("", out)
+    assert.truthy(log:find("127.0.0.1:" .. g.port, 1, true), log)
+  end)
+end)
