@@ -20,23 +20,22 @@ local routes = require "moonlatch.routes"
 
 local runtime = {}
 
-local function check(site, name, ...)
+local function check(where, site, name, ...)
   local found = type(site[name])
   for _, wanted in ipairs { "nil", ... } do
     if found == wanted then return end
   end
-  error(("site.%s is a %s, but must be a %s"):format(name, found, table.concat({ ... }, " or a ")), 0)
+  error(("%s: site.%s is a %s, but must be a %s"):format(where, name, found, table.concat({ ... }, " or a ")), 0)
 end
 
-local function check_site(site)
-  if type(site) ~= "table" then error("init.lua must return a table", 0) end
-  check(site, "authentication", "function", "string")
-  check(site, "customMiddleware", "function")
-  check(site, "controllers", "table")
-  check(site, "routes", "table")
-  check(site, "filter", "function")
-  check(site, "setup", "function")
-  check(site, "ping", "boolean")
+local function check_site(where, site)
+  check(where, site, "authentication", "function", "string")
+  check(where, site, "customMiddleware", "function")
+  check(where, site, "controllers", "table")
+  check(where, site, "routes", "table")
+  check(where, site, "filter", "function")
+  check(where, site, "setup", "function")
+  check(where, site, "ping", "boolean")
 end
 
 local function add_listening(server, state)
@@ -68,11 +67,11 @@ local function caller(core, site, files)
   end
 end
 
--- Starts a site. files: what controllers/*.lua returned, by file name. Raises when the script is
--- wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
+-- Starts a site. files: what controllers/*.lua returned, by file name; where: the name of init.lua.
+-- Raises when the script is wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
 -- login, request.
-function runtime.start(core, site, files)
-  check_site(site)
+function runtime.start(core, site, files, where)
+  check_site(where, site)
   local state, server = events.new(core), core.server
   add_listening(server, state)
   function server.publishFilter(_, fn) set_filter(core, fn) end

@@ -56,10 +56,11 @@ static int is_controller(const struct dirent *file) {
 
 /* stack: -> site */
 static void push_site(lua_State *L, struct load *l) {
-    const char *path = load_path(l, "init.lua");
-    vm_load_file(L, path, path, false);
+    const char *shown = lua_pushfstring(L, "scripts/%s/init.lua", l->rt->site->name);
+    vm_load_file(L, load_path(l, "init.lua"), shown, false);
+    lua_remove(L, -2);
     lua_call(L, 0, 1);
-    if (!lua_istable(L, -1)) luaL_error(L, "%s: must return a table", path);
+    if (!lua_istable(L, -1)) luaL_error(L, "scripts/%s/init.lua: must return a table", l->rt->site->name);
     struct buf *options = l->rt->site->conf->options;
     if (options) lua_json_push(L, buf_slice(options));
     else lua_newtable(L);
@@ -80,8 +81,8 @@ static void push_controllers(lua_State *L, struct load *l) {
         lua_concat(L, 2);
         lua_call(L, 1, 1); /* stack: files, environment, require, controller */
         if (!lua_istable(L, -1) && !lua_isfunction(L, -1))
-            luaL_error(L, "%s/controllers/%s: must return a function or a table",
-                       l->rt->site->conf->script, file);
+            luaL_error(L, "scripts/%s/controllers/%s: must return a function or a table",
+                       l->rt->site->name, file);
         lua_pushlstring(L, file, n);
         lua_insert(L, -2);
         lua_rawset(L, -5);
@@ -111,7 +112,8 @@ static int load_protected(lua_State *L) {
     lib_core_push(L, rt);
     push_site(L, l);
     push_controllers(L, l);
-    lua_call(L, 3, 1);
+    lua_pushfstring(L, "scripts/%s/init.lua", rt->site->name);
+    lua_call(L, 4, 1);
     take_entries(L, rt);
     return 0;
 }
@@ -173,9 +175,9 @@ void script_shutdown(struct site *site) {
 void script_close(struct site *site) {
     struct runtime *rt = site->script;
     if (!rt) return;
-    site->script = NULL;
-    site->hooks = &no_hooks;
-    site->has = 0;
+    site->has = 0; /* nothing new comes in; what is cancelled may still let sockets go (forget) */
     site->limits = &site->conf->limits;
     runtime_free(rt);
+    site->script = NULL;
+    site->hooks = &no_hooks;
 }
