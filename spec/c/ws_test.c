@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ws_rig.h"
+#include "ws_oracle.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -781,6 +781,44 @@ static void hands_over_nothing_while_paused(void **state) {
     text_fini(&t);
 }
 
+/* ---- a second opinion ---- */
+
+static uint32_t next(uint32_t *seed) { return *seed = *seed * 1664525 + 1013904223, *seed >> 8; }
+
+/* A few frames as a peer of many moods would send them: mostly right. */
+static void add_random_session(struct text *t, uint32_t *seed) {
+    static const unsigned firsts[] = {0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x80, 0x80, 0x89, 0x8a, 0x88};
+    static const char *const texts[] = {"", "a", "plain text", "\xc3\xbc", "\xe2\x82", "\xac", "\xff", "\x03\xe8",
+                                        "\x03\xf5" "bye", "\x0f\xa0", "\x03\xe7", "\xf0\x9f\x98\x80"};
+    for (uint32_t frames = next(seed) % 9; frames; frames--) {
+        struct text payload = {0};
+        size_t before = t->n;
+        for (uint32_t parts = next(seed) % 4; parts; parts--)
+            text_str(&payload, texts[next(seed) % (sizeof texts / sizeof *texts)]);
+        if (next(seed) % 16 == 0) text_add(&payload, slice_make(session_messages, 120));
+        frame_add(t, firsts[next(seed) % (sizeof firsts / sizeof *firsts)], text_slice(&payload));
+        if (next(seed) % 8 == 0) t->buf->data[before + next(seed) % 3] ^= (char)(1 << next(seed) % 8);
+        text_fini(&payload);
+    }
+}
+
+static void comes_to_the_same_as_wslay(void **state) {
+    (void)state;
+    uint32_t seed = 1;
+    for (int i = 0; i < 3000; i++) {
+        struct rig rig;
+        struct text t = {0};
+        uint32_t from = seed;
+        add_random_session(&t, &seed);
+        rig_init(&rig);
+        rig_start(&rig);
+        rig_feed(&rig, text_slice(&t), i % 3 ? i % 17 + 1 : SIZE_MAX);
+        if (!oracle_agrees(&rig, text_slice(&t))) fail_msg("session of seed %u", from);
+        text_fini(&t);
+        rig_fini(&rig);
+    }
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -822,6 +860,7 @@ int main(void) {
         TEST(may_be_closed_from_the_message),
         TEST(a_slow_peer_gets_4503_and_nothing_of_what_waited),
         TEST(hands_over_nothing_while_paused),
+        TEST(comes_to_the_same_as_wslay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

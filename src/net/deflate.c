@@ -19,6 +19,7 @@ struct deflate {
     uint8_t level;
     uint8_t tail_given; /* bytes of the tail the decoder has */
     bool ended;         /* the last block was final */
+    bool at_boundary;   /* between two blocks; known while the tail is given */
     z_stream *out, *in;
 };
 
@@ -260,6 +261,9 @@ static void in_restart(struct deflate *d) {
     d->ended = false;
 }
 
+/* zlib says in data_type where it stands; Z_BLOCK makes it stop there. */
+#define AT_BLOCK_BOUNDARY 128
+
 /* Runs the decoder until the input is used or the room. Returns the bytes written. */
 static ssize_t in_run(struct deflate *d, struct slice *in, char *out, size_t room, int flush) {
     z_stream *z = d->in;
@@ -273,6 +277,8 @@ static ssize_t in_run(struct deflate *d, struct slice *in, char *out, size_t roo
         if (d->ended && !z->avail_in) break;
         if (d->ended) in_restart(d);
         rc = inflate(z, flush);
+        /* a call that has nothing to do loses what the one before it said */
+        if (rc == Z_OK) d->at_boundary = z->data_type & AT_BLOCK_BOUNDARY;
         if (rc != Z_STREAM_END) continue;
         d->ended = true;
         rc = Z_OK;
@@ -286,9 +292,6 @@ ssize_t inflate_piece(struct deflate *d, struct slice *in, char *out, size_t roo
     return in_run(d, in, out, room, Z_SYNC_FLUSH);
 }
 
-/* zlib says in data_type where it stands. */
-#define AT_BLOCK_BOUNDARY 128
-
 ssize_t inflate_end(struct deflate *d, char *out, size_t room) {
     in_open(d);
     struct slice rest = slice_make(tail + d->tail_given, sizeof tail - d->tail_given);
@@ -296,7 +299,7 @@ ssize_t inflate_end(struct deflate *d, char *out, size_t room) {
     if (!d->ended) n = in_run(d, &rest, out, room, Z_BLOCK);
     d->tail_given = (uint8_t)(sizeof tail - rest.n);
     if (n < 0 || (size_t)n == room) return n;
-    bool whole = d->ended || (!rest.n && d->in->data_type & AT_BLOCK_BOUNDARY);
+    bool whole = d->ended || (!rest.n && d->at_boundary);
     d->tail_given = 0;
     if (d->terms.client_no_takeover) in_free(d);
     return whole ? n : -EBADMSG;
