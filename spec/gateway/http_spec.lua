@@ -245,8 +245,8 @@ describe("the HTTP server", function()
       "//", "/./", "/../", "/.", "/..", "/..%2f", "/%2e%2e%2f", "/%2e%2e/%2e%2e/etc/passwd", "/../../etc/passwd",
       "/%00", "/index.html%00", "/index.html;x=1", "/;x=1", "/INDEX.HTML", "/Index.html", "/index.html/",
       "//index.html", "/./index.html", "/sub/../index.html", "/sub%2f..%2findex.html", "/sub", "/sub/", "/.hidden",
-      "/%2ehidden", "/index%252ehtml", "/%zz", "/%", "/HEALTH/LIVE", "/health/live/", "/health//live", "/init.lua", "/../init.lua",
-      "/..%5cinit.lua", "/public/index.html",
+      "/%2ehidden", "/index%252ehtml", "/%zz", "/%", "/HEALTH/LIVE", "/health/live/", "/health//live",
+      "/init.lua", "/../init.lua", "/..%5cinit.lua", "/public/index.html",
     } do
       assert.are.equal(404, http.get(g.port, path).status, path)
     end
