@@ -47,7 +47,7 @@ end
 -- Tells the core which hooks of this event do something.
 local function refresh(state, name)
   local lists, core = state.lists[name], state.core
-  if VOTED[name] or name == "authentication" then
+  if VOTED[name] then
     core.set_hook(name, #lists.before + #lists.on > 0)
     core.set_after(name, #lists.after > 0)
   elseif name == "message" and #lists.on == 1 and #lists.before + #lists.after == 0
@@ -195,6 +195,13 @@ function events.permit(state, name, socket, data)
   return false, err
 end
 
+-- An op took effect: nobody waits for these.
+function events.after(state, name, ...)
+  for _, entry in ipairs(state.lists[name].after) do
+    state.core.start(nil, take(state, name, "after", entry), ...)
+  end
+end
+
 -- A socket has authenticated: returns when all listeners are through, whatever they say.
 function events.authenticated(state, socket, auth)
   if not run_before(state, "authentication", socket, auth) then return end
@@ -207,13 +214,7 @@ function events.authenticated(state, socket, auth)
       state.core.next(inbox)
     end
   end
-end
-
--- An op took effect: nobody waits for these.
-function events.after(state, name, ...)
-  for _, entry in ipairs(state.lists[name].after) do
-    state.core.start(nil, take(state, name, "after", entry), ...)
-  end
+  events.after(state, "authentication", socket, auth)
 end
 
 -- Something happened. A before listener that refuses keeps it from the others.
