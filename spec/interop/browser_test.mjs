@@ -43,6 +43,8 @@ const FILES = {
 const files = { ...tokenSite };
 for (const [name, text] of Object.entries(FILES)) files[`scripts/token/public/${name}`] = text;
 
+const LIMIT = { timeout: 60000 };
+
 const TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "iframe-eventsource", "htmlfile", "iframe-htmlfile",
   "xhr-polling", "iframe-xhr-polling", "jsonp-polling"];
 
@@ -76,7 +78,7 @@ async function use(page) {
 async function reconnects(page, gateway) {
   await gateway.stop();
   await page.waitForFunction("client._closed");
-  await page.evaluate(() => (window.waiting = rpc("echo", "waited")));
+  await page.evaluate(() => void (window.waiting = rpc("echo", "waited")));
   await gateway.start();
   await page.waitForFunction("seen.reconnect", undefined, { timeout: 15000 });
   assert.equal((await page.evaluate("waiting")).resp, "waited");
@@ -87,7 +89,7 @@ async function reconnects(page, gateway) {
 test("token-sockjs-client 2.2.0 in a browser", async (t) => {
   const browser = await startBrowser(t);
   for (const transport of TRANSPORTS) {
-    await t.test(`over ${transport}`, async (t) => {
+    await t.test(`over ${transport}`, LIMIT, async (t) => {
       const gateway = await startGateway(t, { files });
       const page = await openPage(t, browser, gateway.url);
       await connect(page, { authentication: { name: "ann" }, sockjs: { transports: [transport] } });
@@ -98,7 +100,7 @@ test("token-sockjs-client 2.2.0 in a browser", async (t) => {
     });
   }
 
-  await t.test("between two pages", async (t) => {
+  await t.test("between two pages", LIMIT, async (t) => {
     const gateway = await startGateway(t, { files });
     const ann = await openPage(t, browser, gateway.url);
     const bob = await openPage(t, browser, gateway.url);
@@ -116,7 +118,7 @@ test("token-sockjs-client 2.2.0 in a browser", async (t) => {
     assert.deepEqual(await bob.evaluate("seen.messages"), [["room", { not: "ann" }], ["room", "hello"]]);
   });
 
-  await t.test("is told that it may not come in", async (t) => {
+  await t.test("is told that it may not come in", LIMIT, async (t) => {
     const gateway = await startGateway(t, { files });
     const page = await openPage(t, browser, gateway.url);
     await page.evaluate(() => window.connect({ authentication: {}, reconnect: false }));
@@ -137,7 +139,7 @@ test("token-sockjs-client 2.2.0 on a page of another origin", async (t) => {
   await new Promise((done) => elsewhere.listen(0, "127.0.0.1", done));
   t.after(() => elsewhere.close());
   for (const transport of ["websocket", "xhr-streaming", "iframe-eventsource", "xhr-polling", "jsonp-polling"]) {
-    await t.test(`over ${transport}`, async (t) => {
+    await t.test(`over ${transport}`, LIMIT, async (t) => {
       const gateway = await startGateway(t, { files });
       const page = await openPage(t, browser, `http://localhost:${elsewhere.address().port}/`);
       await connect(page, { host: gateway.url, authentication: { name: "ann" }, sockjs: { transports: [transport] } });

@@ -4,7 +4,8 @@
 // Everything comes back; "close 3456 why" closes.
 export const echoSite = {
   "conf/gateway.lua": `return {
-    limits = { drain_timeout = "1s", drain_spread = 0, send_buffer_hard = "64M", sockjs_queue_bytes = "1M" },
+    limits = { drain_timeout = "1s", drain_spread = 0, send_buffer_hard = "64M", sockjs_queue_bytes = "1M",
+      sockjs_messages_per_body = 1000 },
   }`,
   "conf/sites/echo.lua": `return {
     path = "/",
@@ -49,8 +50,8 @@ export const tokenSite = {
       fail = function() return nil, "no luck" end,
       who = { am = { i = function(auth) return auth end } },
       ask = function(_, data, socket)
-        local answer, err = socket:rpc("client.answer", data, { timeout = 5 })
-        if not answer then return nil, err end
+        local answer, code, detail = socket:rpc("client.answer", data, { timeout = 5 })
+        if not answer then return nil, detail or code end
         return { heard = answer }
       end,
       drop = function(_, _, socket) socket:close(1000, "bye") end,
