@@ -9,8 +9,8 @@
  * A connection carries one struct http, which hands each request to the handler when it is complete
  * (its body included, bounded by http_max_body) and has passed the refusals of SECURITY.md 2.1.
  * Requests of a connection are handled one after the other: the next is handed over when the answer
- * to the one before has ended; what the peer sends meanwhile waits, up to http_pipeline_depth
- * requests or one read, and then the connection is not read.
+ * to the one before has ended, and while at most http_pipeline_depth answers wait to be sent. What
+ * the peer sends meanwhile, at most one read, waits; then the connection is not read.
  *
  * The handler answers now or later, exactly once: http_reply, or http_begin, http_write..., http_end.
  * Or it takes the connection over with http_upgrade. */
