@@ -133,6 +133,7 @@ struct uv_loop_s *loop_uv(struct loop *loop) {
 
 /* New handles reach libuv's epoll only when it runs; its timers wake nobody but us. */
 static int run_guest(struct loop *loop, int timeout_ms) {
+    uv_update_time(&loop->uv);
     if (loop->uv_asked || uv_backend_timeout(&loop->uv) == 0) {
         loop->uv_asked = false;
         uv_run(&loop->uv, UV_RUN_NOWAIT);
