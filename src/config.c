@@ -101,17 +101,7 @@ static void sites_print(struct printer *p, const struct key *key, const void *fi
 static const struct key_type key_sites = {
     .name = "a table of sites", .read = read_later, .print = sites_print};
 
-/* Of the key, or of the table; 0 without a table. */
-static int line_of(const struct conf_value *table, const char *key) {
-    const struct conf_value *v = conf_get(table, key);
-    return v ? v->line : table ? table->line : 0;
-}
-
 #define GATEWAY(field) offsetof(struct config, field)
-
-static uint64_t limit_at(const struct limits *limits, size_t offset) {
-    return *(const uint64_t *)(const void *)((const char *)limits + offset);
-}
 
 /* limits.max is printed where it allows more than limits does. */
 static bool allows_no_more(const struct printer *p, const struct key *key, const void *object) {
@@ -219,7 +209,7 @@ struct gathering {
 /* Complains about what the newest site has in common with those before it. */
 static void site_check_others(struct gathering *g, struct reader *r) {
     const struct site_conf *last = &g->config->sites[g->config->site_count - 1];
-    int line = line_of(g->sources[g->config->site_count - 1].table, "path");
+    int line = conf_line(g->sources[g->config->site_count - 1].table, "path");
     for (const struct site_conf *other = g->config->sites; other < last; other++) {
         const char *shared = config_sites_clash(last, other);
         if (!strcmp(last->name, other->name)) shared = "its name";
@@ -343,7 +333,7 @@ static void gateway_load(const struct config_options *options, struct config *co
     set_listen(options->listen, config, errors);
     settle_most(&r, table, config);
     if (!config->listen[0] && errors->n == before)
-        reader_complain(&r, line_of(table, "listen"), "listen has no address");
+        reader_complain(&r, conf_line(table, "listen"), "listen has no address");
     sites_load(config, file, table, errors);
     char *sites = path_join(config->conf_dir, "sites");
     if (access(file, F_OK) && !path_is_folder(sites))

@@ -63,11 +63,25 @@ extern const struct key_type key_text;   /* char *, NULL only without default */
 extern const struct key_type key_maybe;  /* char *, NULL when "off" or false */
 extern const struct key_type key_texts;  /* char **, never NULL */
 
+/* What the types of texts do, for types that are nearly so. */
+void key_text_init(const struct key *key, void *field);
+void key_text_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                   void *field);
+void key_text_print(struct printer *p, const struct key *key, const void *field);
+void key_text_fini(void *field);
+void key_maybe_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                    void *field);
+
 /* The types of limits, for the rows of limits.def. */
 #define KEY_COUNT &key_count
 #define KEY_SIZE &key_size
 #define KEY_TIME &key_time
 #define KEY_RATE &key_rate
+
+/* The limit at this offset of its struct. */
+static inline uint64_t limit_at(const struct limits *limits, size_t offset) {
+    return *(const uint64_t *)(const void *)((const char *)limits + offset);
+}
 
 /* Fills in every default. */
 void keys_init(const struct key *keys, void *object);

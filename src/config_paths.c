@@ -19,6 +19,11 @@ bool path_is_folder(const char *path) {
     return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
+bool path_is_file(const char *path) {
+    struct stat st;
+    return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
 char *path_join(const char *folder, const char *name) {
     struct text path = {0};
     text_str(&path, folder);

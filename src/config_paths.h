@@ -15,6 +15,7 @@ char *path_choose(const char *given, const char *name, const char *installed);
 char *path_library(void);
 
 bool path_is_folder(const char *path);
+bool path_is_file(const char *path);
 char *path_join(const char *folder, const char *name);
 
 #endif

@@ -3,9 +3,7 @@
 
 #include "config_checks.h"
 #include "config_options.h"
-
-#include <stdio.h>
-#include <sys/stat.h>
+#include "config_paths.h"
 
 /* A site's conf file: its table of keys, that of its endpoints, and what no single key can tell:
  * limits above the gateway's, defaults that come from other keys, paths that stand twice, folders
@@ -28,28 +26,21 @@ static void protocols_read(struct reader *r, const struct key *key, const struct
         text_str(&joined, item->string);
     }
     if (v->type != CONF_TABLE) {
-        key_text.read(r, key, v, field);
+        key_text_read(r, key, v, field);
         return;
     }
     char *whole = slice_cstr(text_slice(&joined));
     const struct conf_value text = {.line = v->line, .type = CONF_STRING, .string = whole};
-    key_text.read(r, key, &text, field);
+    key_text_read(r, key, &text, field);
     mem_free(whole);
     text_fini(&joined);
 }
 
-static void protocols_init(const struct key *key, void *field) { key_text.init(key, field); }
-static void protocols_fini(void *field) { key_text.fini(field); }
-
-static void protocols_print(struct printer *p, const struct key *key, const void *field) {
-    key_text.print(p, key, field);
-}
-
 static const struct key_type key_protocols = {.name = "a list of texts",
-                                              .init = protocols_init,
+                                              .init = key_text_init,
                                               .read = protocols_read,
-                                              .print = protocols_print,
-                                              .fini = protocols_fini};
+                                              .print = key_text_print,
+                                              .fini = key_text_fini};
 
 static bool is_sockjs(const struct endpoint_conf *ep) {
     return ep->transport && !strcmp(ep->transport, "sockjs");
@@ -243,39 +234,35 @@ static const struct key_type key_token = {
     .name = "a table or false", .read = token_read, .print = token_print, .is_on = token_is_on};
 
 /* Folders are kept with the scripts' folder before them, and printed without. */
+static const char *below_scripts(const struct config *config, const char *path) {
+    path += strlen(config->scripts_dir);
+    return *path == '/' ? path + 1 : path;
+}
+
 static void script_print(struct printer *p, const struct key *key, const void *field) {
     (void)key;
     const char *path = *(char *const *)field;
-    if (path) print_quoted(p->out, slice_of(path + strlen(p->config->scripts_dir) + 1));
+    if (path) print_quoted(p->out, slice_of(below_scripts(p->config, path)));
     else text_str(p->out, "false");
 }
 
 static void static_print(struct printer *p, const struct key *key, const void *field) {
     (void)key;
     const char *path = *(char *const *)field;
-    if (path) path = strchr(path + strlen(p->config->scripts_dir) + 1, '/') + 1;
-    if (path) print_quoted(p->out, slice_of(path));
+    if (path) print_quoted(p->out, slice_of(strchr(below_scripts(p->config, path), '/') + 1));
     else text_str(p->out, "false");
 }
 
-static void maybe_init(const struct key *key, void *field) { key_maybe.init(key, field); }
-static void maybe_fini(void *field) { key_maybe.fini(field); }
-
-static void maybe_read(struct reader *r, const struct key *key, const struct conf_value *v,
-                       void *field) {
-    key_maybe.read(r, key, v, field);
-}
-
 static const struct key_type key_script = {.name = "a folder's name or false",
-                                           .init = maybe_init,
-                                           .read = maybe_read,
+                                           .init = key_text_init,
+                                           .read = key_maybe_read,
                                            .print = script_print,
-                                           .fini = maybe_fini};
+                                           .fini = key_text_fini};
 static const struct key_type key_static = {.name = "a folder or false",
-                                           .init = maybe_init,
-                                           .read = maybe_read,
+                                           .init = key_text_init,
+                                           .read = key_maybe_read,
                                            .print = static_print,
-                                           .fini = maybe_fini};
+                                           .fini = key_text_fini};
 
 /* A limit of the process, in a site. */
 static void process_read(struct reader *r, const struct key *key, const struct conf_value *v,
@@ -289,10 +276,6 @@ static const struct key_type key_process = {.name = "a limit of the process", .r
 
 #define SITE(field) offsetof(struct site_conf, field)
 #define SITE_LIMIT(name) (SITE(limits) + offsetof(struct limits, name))
-
-static uint64_t limit_at(const struct limits *limits, size_t offset) {
-    return *(const uint64_t *)(const void *)((const char *)limits + offset);
-}
 
 /* A site's limit is printed where it differs from the gateway's. */
 static bool same_as_gateway(const struct printer *p, const struct key *key, const void *object) {
@@ -364,24 +347,6 @@ static void site_check_limits(struct reader *r, const struct config *config,
     }
 }
 
-static char *join(const char *folder, const char *name) {
-    struct text path = {0};
-    text_format(&path, "%s/%s", folder, name);
-    char *joined = slice_cstr(text_slice(&path));
-    text_fini(&path);
-    return joined;
-}
-
-static bool exists(const char *path, mode_t kind) {
-    struct stat st;
-    return !stat(path, &st) && (st.st_mode & S_IFMT) == kind;
-}
-
-static int line_of(const struct conf_value *table, const char *key) {
-    const struct conf_value *v = conf_get(table, key);
-    return v ? v->line : table->line;
-}
-
 /* Puts the scripts' folder before script and static, and looks whether they are there. */
 static void site_find_folders(struct reader *r, const struct config *config,
                               const struct conf_value *table, struct site_conf *site) {
@@ -391,15 +356,16 @@ static void site_find_folders(struct reader *r, const struct config *config,
         site->script = site->static_dir = NULL;
         reader_complain(r, table->line, "there is no folder of scripts; name one with --scripts");
     } else {
-        char *folder = join(config->scripts_dir, script ? script : site->name);
-        site->static_dir = files ? join(folder, files) : NULL;
+        char *folder = path_join(config->scripts_dir, script ? script : site->name);
+        site->static_dir = files ? path_join(folder, files) : NULL;
         site->script = script ? folder : NULL;
-        char *init = join(folder, "init.lua");
-        if (script && !exists(init, S_IFREG))
-            reader_complain(r, line_of(table, "script"),
+        char *init = path_join(folder, "init.lua");
+        if (script && !path_is_file(init))
+            reader_complain(r, conf_line(table, "script"),
                             "there is no %s; a site without script says script = false", init);
-        if (files && !exists(site->static_dir, S_IFDIR))
-            reader_complain(r, line_of(table, "static"), "there is no folder %s", site->static_dir);
+        if (files && !path_is_folder(site->static_dir))
+            reader_complain(r, conf_line(table, "static"), "there is no folder %s",
+                            site->static_dir);
         mem_free(init);
         if (!script) mem_free(folder);
     }

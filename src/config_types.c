@@ -287,11 +287,11 @@ static void text_set(void *field, char *value) {
     *(char **)field = value;
 }
 
-static void text_init(const struct key *key, void *field) {
+void key_text_init(const struct key *key, void *field) {
     *(char **)field = key->text ? slice_cstr(slice_of(key->text)) : NULL;
 }
 
-static void text_end(void *field) { text_set(field, NULL); }
+void key_text_fini(void *field) { text_set(field, NULL); }
 
 /* Takes a text that passes the key's check; NULL after a complaint. */
 static char *text_take_checked(struct reader *r, const struct key *key,
@@ -308,19 +308,19 @@ static char *text_take_checked(struct reader *r, const struct key *key,
     return NULL;
 }
 
-static void text_read(struct reader *r, const struct key *key, const struct conf_value *v,
-                      void *field) {
+void key_text_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                   void *field) {
     char *value = text_take_checked(r, key, v);
     if (value) text_set(field, value);
 }
 
-static void maybe_read(struct reader *r, const struct key *key, const struct conf_value *v,
-                       void *field) {
+void key_maybe_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                    void *field) {
     if (is_off(v)) text_set(field, NULL);
-    else text_read(r, key, v, field);
+    else key_text_read(r, key, v, field);
 }
 
-static void text_print(struct printer *p, const struct key *key, const void *field) {
+void key_text_print(struct printer *p, const struct key *key, const void *field) {
     (void)key;
     const char *value = *(char *const *)field;
     print_quoted(p->out, slice_of(value ? value : "off"));
@@ -334,18 +334,18 @@ static void text_bounds(struct text *out, const struct key *key) {
 
 const struct key_type key_text = {.name = "a text",
                                   .texts = true,
-                                  .init = text_init,
-                                  .read = text_read,
-                                  .print = text_print,
+                                  .init = key_text_init,
+                                  .read = key_text_read,
+                                  .print = key_text_print,
                                   .bounds = text_bounds,
-                                  .fini = text_end};
+                                  .fini = key_text_fini};
 const struct key_type key_maybe = {.name = "a text, or \"off\"",
                                    .texts = true,
-                                   .init = text_init,
-                                   .read = maybe_read,
-                                   .print = text_print,
+                                   .init = key_text_init,
+                                   .read = key_maybe_read,
+                                   .print = key_text_print,
                                    .bounds = text_bounds,
-                                   .fini = text_end};
+                                   .fini = key_text_fini};
 
 /* ---- lists of texts ---- */
 

@@ -160,6 +160,11 @@ struct conf_value *conf_get(const struct conf_value *table, const char *key) {
     return NULL;
 }
 
+int conf_line(const struct conf_value *table, const char *key) {
+    const struct conf_value *v = conf_get(table, key);
+    return v ? v->line : table ? table->line : 0;
+}
+
 static struct conf_value *refuse(struct walk *w, int line, const char *what) {
     struct text message = {0};
     if (w->path.n) text_add(&message, text_slice(&w->path));

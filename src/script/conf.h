@@ -41,4 +41,7 @@ void conf_free(struct conf_value *v);
 /* The value under key in a table, or NULL; table may be NULL. */
 struct conf_value *conf_get(const struct conf_value *table, const char *key);
 
+/* Where to point for something about key: its line, else the table's; 0 without a table. */
+int conf_line(const struct conf_value *table, const char *key);
+
 #endif
