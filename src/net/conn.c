@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Output is a chain of small blocks of entries, each a short head beside a shared buf. A turn's
- * output of one connection leaves in one sendmsg: pieces below GATHER_MAX bytes are copied side by
- * side first, because the kernel takes one piece of 1 KiB faster than thirty of 33 bytes. */
 #include "net/conn.h"
 
 #include "net/peers.h"
@@ -11,69 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BLOCK_ENTRIES 16
-#define SPARE_BLOCKS_MAX 1024
-#define GATHER_MAX 512
-#define GATHER_BYTES 16384
-#define IOV_PIECES 64
-
-struct out_entry {
-    struct buf *buf; /* may be NULL */
-    uint8_t head_n;
-    char head[CONN_HEAD_MAX];
-};
-
-struct out_block {
-    struct out_block *next;
-    uint32_t sent; /* bytes of the first entry that are gone */
-    uint16_t first, end;
-    struct out_entry entries[BLOCK_ENTRIES];
-};
-
-static size_t entry_size(const struct out_entry *e) { return e->head_n + (e->buf ? e->buf->n : 0); }
-
-/* ---- blocks ---- */
-
-static struct out_block *block_new(struct net *net) {
-    struct out_block *b = net->spare_blocks;
-    if (b) {
-        net->spare_blocks = b->next;
-        net->spare_count--;
-    } else {
-        b = mem_raw(sizeof *b);
-    }
-    b->next = NULL;
-    b->sent = 0;
-    b->first = b->end = 0;
-    return b;
-}
-
-static void block_free(struct net *net, struct out_block *b) {
-    if (net->spare_count >= SPARE_BLOCKS_MAX) {
-        mem_free(b);
-        return;
-    }
-    b->next = net->spare_blocks;
-    net->spare_blocks = b;
-    net->spare_count++;
-}
-
-/* Takes the first entry off. */
-static void entry_pop(struct conn *c) {
-    struct out_block *b = c->out_first;
-    buf_unref(b->entries[b->first].buf);
-    b->first++;
-    b->sent = 0;
-    if (b->first < b->end) return;
-    c->out_first = b->next;
-    if (!c->out_first) c->out_last = NULL;
-    block_free(c->net, b);
-}
-
-static void output_clear(struct conn *c) {
-    while (c->out_first) entry_pop(c);
-    c->out_bytes = 0;
-}
+#define WRITE_PIECES 64
 
 /* ---- states ---- */
 
@@ -120,7 +55,7 @@ void conn_close(struct conn *c, const char *reason) {
 
 static void conn_free(struct conn *c) {
     c->ops->closed(c, c->reason);
-    output_clear(c);
+    output_clear(c->net, &c->out);
     list_remove(&c->link);
     c->net->open--;
     if (c->counted) peer_closed(c->net, &c->peer);
@@ -151,28 +86,11 @@ void conn_resume(struct conn *c) {
 
 /* ---- output ---- */
 
-static struct out_entry *entry_push(struct conn *c) {
-    struct out_block *b = c->out_last;
-    if (!b || b->end == BLOCK_ENTRIES) {
-        struct out_block *fresh = block_new(c->net);
-        if (b) b->next = fresh;
-        else c->out_first = fresh;
-        c->out_last = b = fresh;
-    }
-    return &b->entries[b->end++];
-}
-
 void conn_send(struct conn *c, struct slice head, struct buf *buf) {
-    assert(head.n <= CONN_HEAD_MAX);
     if (c->state != CONN_OPEN) return;
-    struct out_entry *e = entry_push(c);
-    e->head_n = (uint8_t)head.n;
-    if (head.n) memcpy(e->head, head.p, head.n);
-    e->buf = buf ? buf_ref(buf) : NULL;
-    c->out_bytes += (uint32_t)entry_size(e);
-    bool told_later = c->blocked && (c->out_bytes <= c->hard || c->slow_told);
-    if (told_later) return; /* the kernel says when it has room */
-    if (!list_linked(&c->dirty)) list_push(&c->net->dirty, &c->dirty);
+    output_add(c->net, &c->out, head, buf);
+    if (list_linked(&c->dirty)) return;
+    list_push(&c->net->dirty, &c->dirty);
     loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);
 }
 
@@ -186,91 +104,12 @@ void conn_send_copy(struct conn *c, struct slice bytes) {
     buf_unref(copy);
 }
 
-void conn_drop_output(struct conn *c) {
-    struct out_block *b = c->out_first;
-    if (!b) return;
-    if (!b->sent) {
-        output_clear(c);
-        return;
-    }
-    for (uint16_t i = b->first + 1; i < b->end; i++) buf_unref(b->entries[i].buf);
-    b->end = b->first + 1;
-    c->out_bytes = (uint32_t)entry_size(&b->entries[b->first]) - b->sent;
-    while (b->next) {
-        struct out_block *rest = b->next;
-        b->next = rest->next;
-        for (uint16_t i = rest->first; i < rest->end; i++) buf_unref(rest->entries[i].buf);
-        block_free(c->net, rest);
-    }
-    c->out_last = b;
-}
+void conn_drop_output(struct conn *c) { output_drop(c->net, &c->out); }
 
 void conn_set_marks(struct conn *c, uint64_t soft, uint64_t soft_ms, uint64_t hard) {
     c->soft = soft < UINT32_MAX ? (uint32_t)soft : UINT32_MAX;
     c->soft_ms = soft_ms < UINT32_MAX ? (uint32_t)soft_ms : UINT32_MAX;
     c->hard = hard < UINT32_MAX ? (uint32_t)hard : UINT32_MAX;
-}
-
-/* What one sendmsg takes. */
-struct gather {
-    struct iovec iov[IOV_PIECES];
-    size_t pieces, bytes;
-    size_t copied;
-    char copy[GATHER_BYTES];
-};
-
-/* False when there is no room for it. */
-static bool gather_add(struct gather *g, const char *p, size_t n) {
-    if (!n) return true;
-    struct iovec *last = g->pieces ? &g->iov[g->pieces - 1] : NULL;
-    if (n <= GATHER_MAX && n <= GATHER_BYTES - g->copied) {
-        char *to = g->copy + g->copied;
-        memcpy(to, p, n);
-        if (last && (char *)last->iov_base + last->iov_len == to) {
-            last->iov_len += n;
-        } else {
-            if (g->pieces == IOV_PIECES) return false;
-            g->iov[g->pieces++] = (struct iovec){to, n};
-        }
-        g->copied += n;
-    } else {
-        if (g->pieces == IOV_PIECES) return false;
-        g->iov[g->pieces++] = (struct iovec){(void *)(uintptr_t)p, n};
-    }
-    g->bytes += n;
-    return true;
-}
-
-/* head and buf without their first skip bytes. */
-static bool gather_entry(struct gather *g, const struct out_entry *e, size_t skip) {
-    size_t head_skip = skip < e->head_n ? skip : e->head_n;
-    if (!gather_add(g, e->head + head_skip, e->head_n - head_skip)) return false;
-    if (!e->buf) return true;
-    size_t buf_skip = skip - head_skip;
-    return gather_add(g, e->buf->data + buf_skip, e->buf->n - buf_skip);
-}
-
-static void gather_output(struct gather *g, const struct conn *c) {
-    g->pieces = g->bytes = g->copied = 0;
-    for (const struct out_block *b = c->out_first; b; b = b->next)
-        for (uint16_t i = b->first; i < b->end; i++)
-            if (!gather_entry(g, &b->entries[i], i == b->first ? b->sent : 0)) return;
-}
-
-static void output_sent(struct conn *c, size_t n) {
-    c->out_bytes -= (uint32_t)n;
-    while (n) {
-        struct out_block *b = c->out_first;
-        size_t left = entry_size(&b->entries[b->first]) - b->sent;
-        if (n < left) {
-            b->sent += (uint32_t)n;
-            return;
-        }
-        n -= left;
-        entry_pop(c);
-    }
-    /* entries of no bytes at all */
-    while (c->out_first && !c->out_bytes) entry_pop(c);
 }
 
 static void tell_slow(struct conn *c) {
@@ -283,7 +122,7 @@ static void tell_slow(struct conn *c) {
 static uint32_t clock_ms(const struct conn *c) { return (uint32_t)loop_now_ms(c->net->loop); }
 
 static void check_marks(struct conn *c) {
-    if (c->out_bytes <= c->soft) {
+    if (c->out.bytes <= c->soft) {
         c->over_soft = c->slow_told = false;
         return;
     }
@@ -292,7 +131,7 @@ static void check_marks(struct conn *c) {
         c->over_soft = true;
         c->soft_since = now;
     }
-    if (c->out_bytes > c->hard || now - c->soft_since >= c->soft_ms) tell_slow(c);
+    if (c->out.bytes > c->hard || now - c->soft_since >= c->soft_ms) tell_slow(c);
 }
 
 /* How often a connection that cannot write is looked at. */
@@ -334,10 +173,11 @@ static void output_done(struct conn *c) {
 
 /* Writes until the queue is empty or the kernel is full. */
 static void output_flush(struct conn *c) {
-    while (c->out_bytes) {
-        struct gather g;
-        gather_output(&g, c);
-        struct msghdr m = {.msg_iov = g.iov, .msg_iovlen = g.pieces};
+    while (c->out.bytes) {
+        struct iovec pieces[WRITE_PIECES];
+        struct msghdr m = {.msg_iov = pieces, .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
+        size_t asked = 0;
+        for (size_t i = 0; i < m.msg_iovlen; i++) asked += pieces[i].iov_len;
         ssize_t n = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno != EAGAIN) {
@@ -345,16 +185,15 @@ static void output_flush(struct conn *c) {
             return;
         }
         if (n > 0) {
-            output_sent(c, (size_t)n);
+            output_written(c->net, &c->out, (size_t)n);
             c->sent_at = clock_ms(c);
         }
-        if (n < (ssize_t)g.bytes) {
+        if (n < (ssize_t)asked) {
             set_blocked(c, true);
             if (c->state == CONN_OPEN) check_marks(c);
             return;
         }
     }
-    while (c->out_first) entry_pop(c);
     c->over_soft = c->slow_told = false;
     output_done(c);
 }
@@ -378,7 +217,7 @@ static void on_reap(struct deferred *d) {
 
 static void input_ended(struct conn *c) {
     c->peer_ended = true;
-    if (c->state == CONN_FINISHING && !c->out_bytes) {
+    if (c->state == CONN_FINISHING && !c->out.bytes) {
         conn_close(c, c->reason);
         return;
     }
@@ -433,11 +272,7 @@ void net_init(struct net *net, struct loop *loop, struct log *log, struct metric
 
 void net_fini(struct net *net) {
     assert(list_empty(&net->conns));
-    while (net->spare_blocks) {
-        struct out_block *b = net->spare_blocks;
-        net->spare_blocks = b->next;
-        mem_free(b);
-    }
+    output_fini(net);
     deferred_cancel(&net->flush);
     deferred_cancel(&net->reap);
     peers_fini(net);

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/ip.h"
-#include "net/net.h"
+#include "net/output.h"
 
 /* A TCP connection: bytes in through one shared buffer, references to bytes out through one
  * gathered write per turn.
@@ -37,8 +37,6 @@ enum conn_state {
     CONN_CLOSED     /* waits for the end of the turn */
 };
 
-struct out_block;
-
 struct conn {
     struct watch watch; /* private, as all below but ops, user, net and peer */
     const struct conn_ops *ops;
@@ -47,8 +45,7 @@ struct conn {
     struct list link;   /* in net->conns */
     struct list dirty;  /* in net->dirty with output queued this turn, in net->dead when closed */
     struct timer timer; /* no progress in writing; lingering */
-    struct out_block *out_first, *out_last;
-    uint32_t out_bytes;
+    struct output out;
     uint32_t soft, hard, soft_ms;  /* marks; UINT32_MAX: none */
     uint32_t soft_since, sent_at;  /* the low bits of loop_now_ms */
     uint32_t linger_ms;
@@ -62,22 +59,22 @@ struct conn {
 struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
                        void *user) __attribute__((returns_nonnull));
 
-/* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf (a
- * reference is taken; may be NULL). They leave at the end of the turn, in one write with all else.
+/* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf (borrowed;
+ * may be NULL). They leave at the end of the turn, in one write with all else.
  * Never calls back. On a connection that is not open it does nothing. */
-#define CONN_HEAD_MAX 22
+#define CONN_HEAD_MAX OUTPUT_HEAD_MAX
 void conn_send(struct conn *c, struct slice head, struct buf *buf);
 
 /* Queues a copy of bytes. */
 void conn_send_copy(struct conn *c, struct slice bytes);
 
 /* Bytes queued and not yet taken by the kernel. */
-static inline size_t conn_backlog(const struct conn *c) { return c->out_bytes; }
+static inline size_t conn_backlog(const struct conn *c) { return c->out.bytes; }
 
 /* Whether output waits for the kernel to have room; drained follows when it has gone. */
 static inline bool conn_is_blocked(const struct conn *c) { return c->blocked; }
 
-/* Throws away what is queued, but for the rest of an entry that is half written. */
+/* Throws away what is queued, but nothing of a conn_send that is half written (output_drop). */
 void conn_drop_output(struct conn *c);
 
 /* When slow is called: at the end of a turn that leaves more than hard bytes, or after more than soft

@@ -33,8 +33,10 @@ struct net {
     struct list dead;      /* connections closed this turn */
     struct deferred flush; /* writes for all that are dirty */
     struct deferred reap;  /* frees all that are dead */
-    struct out_block *spare_blocks;
-    size_t spare_count;
+    struct spare_blocks {
+        struct out_block *first;
+        size_t count;
+    } spare_blocks[2]; /* private to output.c: small ones, large ones */
 };
 
 /* Bytes that one read may bring. */
