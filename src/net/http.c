@@ -217,6 +217,7 @@ static void read_requests(struct http *h) {
 
 static void on_received(struct conn *c, char *data, size_t n) {
     struct http *h = c->user;
+    assert(!h->stash.n); /* it would be paused */
     h->rest = slice_make(data, n);
     read_requests(h);
 }
