@@ -43,6 +43,8 @@ const FILES = {
 const files = { ...tokenSite };
 for (const [name, text] of Object.entries(FILES)) files[`scripts/token/public/${name}`] = text;
 
+// An iframe may have been loaded when the gateway went away, and its script not.
+const OF_RESTART = /SockJS is not defined/;
 const LIMIT = { timeout: 60000 };
 
 const TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "iframe-eventsource", "htmlfile", "iframe-htmlfile",
@@ -96,7 +98,7 @@ test("token-sockjs-client 2.2.0 in a browser", async (t) => {
       assert.equal(await page.evaluate("client._socket.transport"), transport);
       await use(page);
       await reconnects(page, gateway);
-      assert.deepEqual(page.errors, []);
+      assert.deepEqual(page.errors.filter((error) => !OF_RESTART.test(error.message)), []);
     });
   }
 
