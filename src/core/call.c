@@ -36,7 +36,7 @@ int call_start(struct call *c, struct socket *socket, struct buf *name, struct b
     }
     c->socket = socket_ref(socket);
     c->timer.fired = on_timeout;
-    list_push(&socket->calls, &c->link);
+    list_push(&socket_work(socket)->calls, &c->link);
     timer_start(socket->site->core->loop, &c->timer, timeout_ms);
     socket->dialect->call(socket, c);
     return 0;
@@ -47,7 +47,8 @@ void call_cancel(struct call *c) {
 }
 
 bool call_answer(struct socket *socket, struct slice fid, bool refused, struct slice value) {
-    LIST_EACH(&socket->calls, link) {
+    if (!socket->work) return false;
+    LIST_EACH(&socket->work->calls, link) {
         struct call *c = container_of(link, struct call, link);
         if (!slice_is(fid, c->fid)) continue;
         finish(c, refused ? CALL_REFUSED : CALL_ANSWERED, value);
@@ -57,7 +58,7 @@ bool call_answer(struct socket *socket, struct slice fid, bool refused, struct s
 }
 
 void calls_close(struct socket *socket) {
-    while (!list_empty(&socket->calls))
-        finish(container_of(socket->calls.next, struct call, link), CALL_CLOSED,
+    while (socket->work && !list_empty(&socket->work->calls))
+        finish(container_of(socket->work->calls.next, struct call, link), CALL_CLOSED,
                (struct slice){NULL, 0});
 }

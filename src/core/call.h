@@ -11,7 +11,7 @@
 enum call_status { CALL_ANSWERED, CALL_REFUSED, CALL_TIMEOUT, CALL_CLOSED };
 
 struct call {
-    struct list link; /* in socket->calls */
+    struct list link; /* in the socket's work */
     struct timer timer;
     struct socket *socket; /* a reference */
     struct buf *name;  /* plain text */

@@ -49,14 +49,13 @@ static const char *op_refusal(struct op *op) {
     struct site *site = op->socket->site;
     const struct limits *limits = site->limits;
     uint64_t now = loop_now_ms(site->core->loop);
-    struct socket_rates *rates = op->socket->rates;
-    if (!rates) rates = op->socket->rates = mem_new(sizeof *rates);
+    struct socket_work *work = socket_work(op->socket);
     if (op->kind != OP_BROADCAST) {
         const char *error = channel_name_error(site, op->channel);
         if (error) return error;
     }
     if (op->kind == OP_SUBSCRIBE || op->kind == OP_UNSUBSCRIBE) {
-        if (rate_allow(&rates->subscribes, now, limits->subscribe_rate, limits->subscribe_burst))
+        if (rate_allow(&work->subscribes, now, limits->subscribe_rate, limits->subscribe_burst))
             return NULL;
         site_limit(site, "subscribe_rate");
         return "rate";
@@ -65,7 +64,7 @@ static const char *op_refusal(struct op *op) {
         site_limit(site, "published_message");
         return "too_big";
     }
-    if (!rate_allow(&rates->publishes, now, limits->publish_rate, limits->publish_burst)) {
+    if (!rate_allow(&work->publishes, now, limits->publish_rate, limits->publish_burst)) {
         site_limit(site, "publish_rate");
         return "rate";
     }
@@ -131,15 +130,16 @@ static void op_permit(struct op *op) {
 
 /* Runs the ops that are due, one after the other; an op that finishes at once does not recurse. */
 static void run_queue(struct socket *socket) {
-    if (socket->ops_busy) return;
+    struct socket_work *work = socket->work;
+    if (!work || work->busy) return;
     socket_ref(socket);
-    socket->ops_busy = true;
-    while (!list_empty(&socket->ops)) {
-        struct op *op = container_of(socket->ops.next, struct op, link);
+    work->busy = true;
+    while (!list_empty(&work->ops)) {
+        struct op *op = container_of(work->ops.next, struct op, link);
         if (op->state != OP_QUEUED) break;
         op_permit(op);
     }
-    socket->ops_busy = false;
+    work->busy = false;
     socket_unref(socket);
 }
 
@@ -168,7 +168,8 @@ void op_decide(struct op *op, enum verdict verdict, struct buf *error) {
 }
 
 void ops_close(struct socket *socket) {
-    LIST_EACH(&socket->ops, link) {
+    if (!socket->work) return;
+    LIST_EACH(&socket->work->ops, link) {
         struct op *op = container_of(link, struct op, link);
         if (op->state == OP_QUEUED) op_free(op);
     }
@@ -205,7 +206,7 @@ static void start_call(struct op *op) {
 void op_start(struct op *op) {
     if (is_ordered(op)) {
         set_state(op, OP_QUEUED);
-        list_push(&op->socket->ops, &op->link);
+        list_push(&socket_work(op->socket)->ops, &op->link);
         run_queue(op->socket);
     } else if (op->kind == OP_RPC) {
         start_call(op);

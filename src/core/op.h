@@ -23,7 +23,7 @@ enum op_state {
 };
 
 struct op {
-    struct list link; /* in socket->ops */
+    struct list link; /* in the socket's work */
     uint8_t kind, state;
     bool replaced;        /* data is the script's, not the client's */
     bool timed_out;       /* the answer is gone already; what comes is dropped */

@@ -14,10 +14,12 @@ struct probation {
     uint64_t messages, bytes;
 };
 
-static uint64_t wall_ms(void) {
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+struct socket_work *socket_work(struct socket *s) {
+    if (s->work) return s->work;
+    s->work = mem_new(sizeof *s->work);
+    list_init(&s->work->ops);
+    list_init(&s->work->calls);
+    return s->work;
 }
 
 /* ---- before authentication ---- */
@@ -56,8 +58,7 @@ bool socket_on_probation(struct socket *s, size_t bytes) {
 }
 
 bool socket_strike(struct socket *s) {
-    if (!s->rates) s->rates = mem_new(sizeof *s->rates);
-    if (++s->rates->strikes < s->site->limits->json_strikes) return true;
+    if (++socket_work(s)->strikes < s->site->limits->json_strikes) return true;
     site_limit(s->site, "json_strikes");
     socket_close(s, 1008, "not JSON");
     return false;
@@ -82,9 +83,7 @@ struct socket *socket_new(struct session *session, struct handshake *handshake, 
     s->site = session->endpoint->site;
     s->dialect = session->endpoint->dialect;
     s->handshake = handshake;
-    s->created_ms = wall_ms();
-    list_init(&s->ops);
-    list_init(&s->calls);
+    s->created_s = (uint32_t)time(NULL);
     make_sid(s);
     map_add(&s->site->sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
     session->socket = s;
@@ -128,7 +127,7 @@ void socket_ended(struct socket *s, int code, const char *reason) {
 void socket_unref(struct socket *s) {
     if (--s->refs) return;
     if (s->script) s->site->hooks->forget(s);
-    mem_free(s->rates);
+    mem_free(s->work);
     mem_free(s->handshake);
     buf_unref(s->auth);
     mem_free(s);

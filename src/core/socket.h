@@ -15,34 +15,36 @@
 /* Only while a socket has not authenticated: it is closed after unauth_timeout. */
 struct probation;
 
-/* Only once a socket has done something that is rated. */
-struct socket_rates {
+/* Only once a socket has asked for something, or was asked. */
+struct socket_work {
+    struct list ops;   /* struct op: those that take effect in order, the first one running */
+    struct list calls; /* struct call: ours to the client, waiting for an answer */
     struct rate publishes, subscribes;
-    uint32_t strikes; /* messages that were no JSON */
+    uint32_t strikes;  /* messages that were no JSON */
+    bool busy;         /* private to op.c */
 };
 
 struct socket {
     uint32_t refs;
     uint32_t member_count;
+    uint32_t created_s; /* wall clock, seconds since 1970 */
+    uint32_t running;   /* RPCs of the client */
     struct site *site;
     struct session *session; /* NULL once it is over */
     const struct dialect *dialect;
     struct endpoint *endpoint;
     struct handshake *handshake; /* owned */
     struct buf *auth;            /* JSON; NULL: not authenticated */
-    struct map_link by_sid;      /* in site->sockets; the key is sid */
     struct member *members;      /* its channels: private to hub.c */
-    struct list ops;             /* struct op: those that take effect in order, the first one running */
-    struct list calls;           /* struct call: ours to the client, waiting for an answer */
     struct probation *probation;
-    struct socket_rates *rates;
+    struct socket_work *work;    /* NULL: none so far; socket_work makes it */
     void *script;                /* the script layer's handle */
-    uint64_t created_ms;         /* wall clock */
-    uint32_t running;            /* RPCs of the client */
+    struct map_link by_sid;      /* in site->sockets; the key is sid */
     bool connected;              /* let in: the script knows of it */
-    bool ops_busy;               /* private to op.c */
     char sid[SID_LENGTH + 1];
 };
+
+struct socket_work *socket_work(struct socket *s) __attribute__((returns_nonnull));
 
 /* session.c makes and ends sockets. Takes handshake and auth. */
 struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth)

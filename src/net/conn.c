@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define WRITE_PIECES 64
+#define LINGER_MAX_MS 60000
 
 /* ---- states ---- */
 
@@ -66,7 +67,7 @@ void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason) {
     if (c->state != CONN_OPEN) return;
     c->state = CONN_FINISHING;
     c->reason = reason;
-    c->linger_ms = linger_ms < UINT32_MAX ? (uint32_t)linger_ms : UINT32_MAX;
+    c->linger_ms = linger_ms < LINGER_MAX_MS ? (uint16_t)linger_ms : LINGER_MAX_MS;
     c->paused = false;
     if (!list_linked(&c->dirty)) list_push(&c->net->dirty, &c->dirty);
     loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);

@@ -48,9 +48,9 @@ struct conn {
     struct output out;
     uint32_t soft, hard, soft_ms;  /* marks; UINT32_MAX: none */
     uint32_t soft_since, sent_at;  /* the low bits of loop_now_ms */
-    uint32_t linger_ms;
+    uint16_t linger_ms;
     uint8_t state;
-    bool paused, peer_ended, blocked, slow_told, over_soft, counted;
+    bool paused : 1, peer_ended : 1, blocked : 1, slow_told : 1, over_soft : 1, counted : 1;
     const char *reason;
     struct ip peer;
 };
@@ -86,7 +86,7 @@ void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 
 /* Closes as soon as the queue is flushed: shuts our side, reads away what still comes, and closes
- * when the peer has closed or after linger_ms. No received any more. */
+ * when the peer has closed or after linger_ms (at most a minute). No received any more. */
 void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason);
 
 /* Closes now; what is queued is lost. reason is a constant text, kept as it is. May be called at any

@@ -217,7 +217,7 @@ static void push_field(lua_State *L, const struct socket *s, enum field field) {
     case FIELD_PROTOCOL: lua_pushstring(L, socket_protocol(s)); break;
     case FIELD_ENDPOINT: lua_pushstring(L, s->endpoint->conf->path); break;
     case FIELD_HANDSHAKE: push_handshake(L, s); break;
-    case FIELD_CREATED: lua_pushnumber(L, (lua_Number)s->created_ms / 1000); break;
+    case FIELD_CREATED: lua_pushinteger(L, s->created_s); break;
     case FIELD_CHANNELS: lua_push_channels_of(L, s); break;
     default: lua_pushnil(L);
     }
