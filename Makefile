@@ -12,16 +12,19 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 BUILD ?= build
 CC := gcc
+AR := gcc-ar
 CSTD := -std=c11 -D_GNU_SOURCE
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fcf-protection
-CFLAGS ?= -O2 -g $(HARDEN)
-LDFLAGS ?= -pie -Wl,-z,relro,-z,now
+CFLAGS ?= -O2 -g -flto=auto -fno-plt $(HARDEN)
+LDFLAGS ?= -pie -Wl,-z,relro,-z,now -Wl,-E
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LLHTTP := /usr/share/llhttp
 INCLUDES := -Isrc -I/usr/share/include/llhttp -I/usr/include/lua5.4
 DEFINES := -DLLHTTP_STRICT_MODE=1 -DMOONLATCH_VERSION='"$(VERSION)"' -DMOONLATCH_PREFIX='"$(PREFIX)"'
-LIBS := -luv -llua5.4 -lcrypto -lz -lm -lpthread -ldl
+# linked in as an archive: every step of a script is a call into it
+LUA := -l:liblua5.4.a
+LIBS := -luv $(LUA) -lcrypto -lz -lm -lpthread -ldl
 
 SOURCES := $(wildcard src/*.c src/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/llhttp/llhttp.o $(BUILD)/obj/llhttp/api.o $(BUILD)/obj/llhttp/http.o
@@ -40,7 +43,7 @@ $(BUILD)/moonlatch: $(BUILD)/obj/main.o $(LIBRARY)
 
 $(LIBRARY): $(filter-out $(BUILD)/obj/main.o,$(OBJECTS))
 	@rm -f $@
-	ar rcs $@ $^
+	$(AR) rcs $@ $^
 
 $(BUILD)/obj/%.o: src/%.c
 	@mkdir -p $(@D)
