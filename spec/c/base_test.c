@@ -71,8 +71,9 @@ static void numbers_are_digits_that_fit(void **state) {
     assert_true(slice_u64(SLICE("0"), &v) && v == 0);
     assert_true(slice_u64(SLICE("007"), &v) && v == 7);
     assert_true(slice_u64(SLICE("18446744073709551615"), &v) && v == UINT64_MAX);
-    static const char *const wrong[] = {"", "-1", "+1", " 1", "1 ", "1a", "18446744073709551616", "0x1",
-                                        "99999999999999999999", "1.0", "000000000000000000001"};
+    static const char *const wrong[] = {
+        "", "-1", "+1", " 1", "1 ", "1a", "18446744073709551616", "0x1", "99999999999999999999",
+        "1.0", "000000000000000000001"};
     for (size_t i = 0; i < COUNT(wrong); i++) assert_false(slice_u64(slice_of(wrong[i]), &v));
 }
 
@@ -287,17 +288,17 @@ static struct ip ip(const char *text) {
 
 static void addresses_are_read_and_written(void **state) {
     (void)state;
-    static const char *const rows[][2] = {{"1.2.3.4", "1.2.3.4"}, {"::ffff:1.2.3.4", "1.2.3.4"},
-                                          {"::1", "::1"}, {"[::1]", "::1"}, {"2001:DB8::0:1", "2001:db8::1"},
-                                          {"::", "::"}, {"255.255.255.255", "255.255.255.255"}};
+    static const char *const rows[][2] = {
+        {"1.2.3.4", "1.2.3.4"}, {"::ffff:1.2.3.4", "1.2.3.4"}, {"::1", "::1"}, {"[::1]", "::1"},
+        {"2001:DB8::0:1", "2001:db8::1"}, {"::", "::"}, {"255.255.255.255", "255.255.255.255"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         char text[IP_TEXT_MAX];
         struct ip a = ip(rows[i][0]);
         assert_string_equal(ip_format(&a, text), rows[i][1]);
     }
-    static const char *const wrong[] = {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4:80", "::1%lo", "a",
-                                        "1.2.3.4 ", "[", "[]", "::1::", "01.2.3.4", "localhost",
-                                        "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"};
+    static const char *const wrong[] = {
+        "", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.4:80", "::1%lo", "a", "1.2.3.4 ", "[", "[]",
+        "::1::", "01.2.3.4", "localhost", "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000"};
     struct ip out;
     for (size_t i = 0; i < COUNT(wrong); i++)
         if (ip_parse(slice_of(wrong[i]), &out)) fail_msg("%s", wrong[i]);
@@ -310,7 +311,8 @@ static void both_spellings_of_a_peer_are_one_address(void **state) {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     inet_pton(AF_INET, "10.1.2.3", &v4.sin_addr);
     inet_pton(AF_INET6, "::ffff:10.1.2.3", &v6.sin6_addr);
-    struct ip a = ip_of_sockaddr((struct sockaddr *)&v4), b = ip_of_sockaddr((struct sockaddr *)&v6);
+    struct ip a = ip_of_sockaddr((struct sockaddr *)&v4);
+    struct ip b = ip_of_sockaddr((struct sockaddr *)&v6);
     assert_memory_equal(&a, &b, sizeof a);
     struct ip none = ip_of_sockaddr(&(struct sockaddr){.sa_family = AF_UNIX});
     assert_true(ip_is_private(&none));
@@ -334,19 +336,20 @@ static void blocks_hold_their_addresses(void **state) {
         assert_true(cidr_parse(slice_of(rows[i].block), &block));
         if (cidr_has(&block, &a) != rows[i].has) fail_msg("%s %s", rows[i].block, rows[i].ip);
     }
-    static const char *const wrong[] = {"10.0.0.0/33", "10.0.0.0/", "/8", "::/129", "10.0.0.0/8/8", "10/8",
-                                        "10.0.0.0/-1", ""};
+    static const char *const wrong[] = {
+        "10.0.0.0/33", "10.0.0.0/", "/8", "::/129", "10.0.0.0/8/8", "10/8", "10.0.0.0/-1", ""};
     struct cidr block;
     for (size_t i = 0; i < COUNT(wrong); i++) assert_false(cidr_parse(slice_of(wrong[i]), &block));
 }
 
 static void private_addresses_are_known(void **state) {
     (void)state;
-    static const char *const own[] = {"127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255",
-                                      "192.168.1.1", "169.254.169.254", "::1", "::", "fc00::1", "fd12::1",
-                                      "fe80::1", "::ffff:127.0.0.1"};
-    static const char *const foreign[] = {"8.8.8.8", "172.32.0.1", "172.15.0.1", "192.169.0.1", "11.0.0.1",
-                                          "2001:db8::1", "::2", "fec0::1", "126.255.255.255"};
+    static const char *const own[] = {
+        "127.0.0.1", "127.9.9.9", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
+        "169.254.169.254", "::1", "::", "fc00::1", "fd12::1", "fe80::1", "::ffff:127.0.0.1"};
+    static const char *const foreign[] = {
+        "8.8.8.8", "172.32.0.1", "172.15.0.1", "192.169.0.1", "11.0.0.1", "2001:db8::1", "::2",
+        "fec0::1", "126.255.255.255"};
     for (size_t i = 0; i < COUNT(own); i++) {
         struct ip a = ip(own[i]);
         if (!ip_is_private(&a)) fail_msg("%s", own[i]);
@@ -398,10 +401,10 @@ static void digests_are_those_of_the_standards(void **state) {
 
 static void base64_is_that_of_the_rfc(void **state) {
     (void)state;
-    static const char *const rows[][3] = {{"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"},
-                                          {"foo", "Zm9v", "Zm9v"}, {"foob", "Zm9vYg==", "Zm9vYg"},
-                                          {"fooba", "Zm9vYmE=", "Zm9vYmE"}, {"foobar", "Zm9vYmFy", "Zm9vYmFy"},
-                                          {"\xfb\xff", "+/8=", "-_8"}};
+    static const char *const rows[][3] = {
+        {"", "", ""}, {"f", "Zg==", "Zg"}, {"fo", "Zm8=", "Zm8"}, {"foo", "Zm9v", "Zm9v"},
+        {"foob", "Zm9vYg==", "Zm9vYg"}, {"fooba", "Zm9vYmE=", "Zm9vYmE"},
+        {"foobar", "Zm9vYmFy", "Zm9vYmFy"}, {"\xfb\xff", "+/8=", "-_8"}};
     for (size_t i = 0; i < COUNT(rows); i++) {
         for (int url = 0; url < 2; url++) {
             struct text text = {0}, back = {0};
@@ -418,9 +421,11 @@ static void base64_is_that_of_the_rfc(void **state) {
 
 static void base64_that_is_not_canonical_is_refused(void **state) {
     (void)state;
-    static const char *const standard[] = {"Zg", "Zg=", "Zh==", "Zm9", "Zm8=Zg==", "=", "====", "Z===", "Zg==\n",
-                                           "Zm-v", "Zm_v", " Zm9v", "Zm9v=", "Zm9=", "Z\xff==", "=Zg="};
-    static const char *const url[] = {"Zg==", "Zh", "Z", "Zm9", "Zm+v", "Zm/v", "Zm9v ", "Zm9vY", "Zm9vYh"};
+    static const char *const standard[] = {
+        "Zg", "Zg=", "Zh==", "Zm9", "Zm8=Zg==", "=", "====", "Z===", "Zg==\n", "Zm-v", "Zm_v",
+        " Zm9v", "Zm9v=", "Zm9=", "Z\xff==", "=Zg="};
+    static const char *const url[] = {
+        "Zg==", "Zh", "Z", "Zm9", "Zm+v", "Zm/v", "Zm9v ", "Zm9vY", "Zm9vYh"};
     struct text t = {0};
     for (size_t i = 0; i < COUNT(standard); i++)
         if (base64_decode(&t, slice_of(standard[i]), false)) fail_msg("%s", standard[i]);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop with its timers, descriptors, deferred work and guest, and the log that writes from it. */
+/* The loop with its timers, descriptors, deferred work and guest, and the log that writes from it.
+ */
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -92,7 +93,8 @@ static void many_timers_keep_their_order(void **state) {
     while (fired < N - (N + 2) / 3) {
         loop_turn(loop);
         for (int i = 0; i < N; i++) {
-            if (timer_active(&alarms[i].timer)) assert_true(alarms[i].timer.due_ms > loop_now_ms(loop));
+            if (timer_active(&alarms[i].timer))
+                assert_true(alarms[i].timer.due_ms > loop_now_ms(loop));
         }
         assert_true(loop_now_ms(loop) >= before);
         before = loop_now_ms(loop);
@@ -324,10 +326,11 @@ static void nothing_in_a_field_breaks_a_line(void **state) {
     LOG(log, LOG_WARN, "two words", log_s("s", SLICE("a b\"c\\d\n\r\x1b[31m\x7f\0z=\xc3\xa4")));
     LOG(log, LOG_DEBUG, "unwanted", log_n("n", 1));
     LOG(NULL, LOG_ERROR, "nobody", log_n("n", 1));
-    expect_lines(log, fds,
-                 " level=info msg=one plain=abc-1.2 n=-5 none=\"\"\n"
-                 " level=warn msg=\"two words\" s=\"a b\\\"c\\\\d\\u000a\\u000d\\u001b[31m\\u007f\\u0000z="
-                 "\xc3\xa4\"\n");
+    expect_lines(
+        log, fds,
+        " level=info msg=one plain=abc-1.2 n=-5 none=\"\"\n"
+        " level=warn msg=\"two words\" s=\"a b\\\"c\\\\d\\u000a\\u000d\\u001b[31m\\u007f\\u0000z="
+        "\xc3\xa4\"\n");
 }
 
 static void json_lines_are_json(void **state) {
@@ -337,7 +340,8 @@ static void json_lines_are_json(void **state) {
     log_set_json(log, true);
     log_set_level(log, LOG_DEBUG);
     LOG(log, LOG_DEBUG, "a \"b\"", log_s("s", SLICE("x\ny")), log_n("n", 7));
-    expect_lines(log, fds, "\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\",\"s\":\"x\\u000ay\",\"n\":7}\n");
+    expect_lines(log, fds,
+                 "\",\"level\":\"debug\",\"msg\":\"a \\\"b\\\"\",\"s\":\"x\\u000ay\",\"n\":7}\n");
 }
 
 static void a_field_without_end_is_cut(void **state) {
@@ -346,7 +350,8 @@ static void a_field_without_end_is_cut(void **state) {
     struct log *log = log_to_pipe(NULL, fds);
     struct text long_text = {0};
     for (int i = 0; i < 20000; i++) text_char(&long_text, 'x');
-    LOG(log, LOG_INFO, "long", log_s("a", text_slice(&long_text)), log_s("b", text_slice(&long_text)));
+    LOG(log, LOG_INFO, "long", log_s("a", text_slice(&long_text)),
+        log_s("b", text_slice(&long_text)));
     struct text all = read_all(fds[0]);
     assert_in_range(all.n, 2000, 2200);
     text_fini(&all);

@@ -9,7 +9,11 @@
 /* What RFC 3629 says, by decoding: slow and obvious. */
 static bool reference(const unsigned char *p, size_t n) {
     while (n) {
-        size_t length = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
+        size_t length = *p < 0x80       ? 1
+                        : *p >> 5 == 6  ? 2
+                        : *p >> 4 == 14 ? 3
+                        : *p >> 3 == 30 ? 4
+                                        : 0;
         if (!length || length > n) return false;
         static const unsigned char bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
         uint32_t code = *p & bits[length];
@@ -18,7 +22,8 @@ static bool reference(const unsigned char *p, size_t n) {
             code = code << 6 | (p[i] & 0x3f);
         }
         static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-        if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return false;
+        if (code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+            return false;
         p += length;
         n -= length;
     }
@@ -44,8 +49,9 @@ static void every_code_point_comes_back_and_no_surrogate_does(void **state) {
     }
 }
 
-static const char text[] = "plain ASCII of more than sixteen bytes, \xc3\xa4\xc3\xb6, \xe2\x82\xac, "
-                           "\xf0\x9f\x98\x80 and again more than sixteen bytes of ASCII";
+static const char text[] =
+    "plain ASCII of more than sixteen bytes, \xc3\xa4\xc3\xb6, \xe2\x82\xac, "
+    "\xf0\x9f\x98\x80 and again more than sixteen bytes of ASCII";
 
 static void a_text_may_come_in_any_two_pieces(void **state) {
     (void)state;
@@ -74,9 +80,9 @@ static void a_wrong_byte_is_found_wherever_it_stands(void **state) {
 
 static void it_fails_at_the_first_byte_that_cannot_be_made_right(void **state) {
     (void)state;
-    static const char *const wrong[] = {"\xc0", "\xc1", "\xf5", "\x80", "\xe0\x9f", "\xed\xa0",
-                                        "\xf0\x8f", "\xf4\x90", "\xc3\x41", "\xe2\x82\x28",
-                                        "\xf0\x9f\x98\xc0"};
+    static const char *const wrong[] = {
+        "\xc0",     "\xc1",     "\xf5",     "\x80",         "\xe0\x9f",        "\xed\xa0",
+        "\xf0\x8f", "\xf4\x90", "\xc3\x41", "\xe2\x82\x28", "\xf0\x9f\x98\xc0"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct slice s = slice_of(wrong[i]);
         struct utf8 u = {0};

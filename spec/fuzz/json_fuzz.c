@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Any text is judged without harm; what is good JSON can be walked, becomes a Lua value, and comes back
- * from there as JSON with the same value. */
+/* Any text is judged without harm; what is good JSON can be walked, becomes a Lua value, and comes
+ * back from there as JSON with the same value. */
 #include "base/json.h"
 #include "script/lib_json.h"
 

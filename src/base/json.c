@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Checking is one pass of recursive descent, bounded by limits->depth. The members of all open objects
- * lie on one stack of keys. The names of a small object are compared as they come; a larger object is
- * looked through when it ends, with a table hashed under the process's random key. Walking comes
- * after checking: it trusts the text and looks at as little of it as it can. */
+/* Checking is one pass of recursive descent, bounded by limits->depth. The members of all open
+ * objects lie on one stack of keys. The names of a small object are compared as they come; a larger
+ * object is looked through when it ends, with a table hashed under the process's random key.
+ * Walking comes after checking: it trusts the text and looks at as little of it as it can. */
 #include "base/json.h"
 
 #include "base/map.h"
@@ -58,8 +58,8 @@ static bool at(const struct scan *s, char c) { return s->p < s->end && *s->p == 
 static const char *plain_end(const char *p, const char *end) {
     for (; end - p >= 8; p += 8) {
         uint64_t w = word_load(p);
-        uint64_t stop = word_equal(w, '"') | word_equal(w, '\\') | word_below(w, 0x20) |
-                        word_above_ascii(w);
+        uint64_t stop =
+            word_equal(w, '"') | word_equal(w, '\\') | word_below(w, 0x20) | word_above_ascii(w);
         if (stop) return p + word_first(stop);
     }
     while (p < end && *p >= 0x20 && *p != '"' && *p != '\\') p++;
@@ -248,7 +248,7 @@ static bool leave(struct scan *s) {
     return true;
 }
 
-/* Behind an item: true when there is another one, with p at it. *closed: the end was there instead. */
+/* Behind an item: true when another follows, with p at it. *closed: the end is there instead. */
 static bool scan_comma(struct scan *s, char closing, bool *closed) {
     skip_space(s);
     if (at(s, ',')) {
@@ -292,19 +292,19 @@ static bool scan_object(struct scan *s) {
 
 /* JSON_NONE when it failed. */
 static enum json_type scan_value(struct scan *s) {
-    bool escaped;
+    bool escaped = false;
+    char c = s->p < s->end ? *s->p : 0;
     if (++s->values > s->limits->values) return fail(s, JSON_VALUES), JSON_NONE;
-    switch (s->p < s->end ? *s->p : 0) {
+    switch (c) {
     case '{': return scan_object(s) ? JSON_OBJECT : JSON_NONE;
     case '[': return scan_array(s) ? JSON_ARRAY : JSON_NONE;
     case '"': return scan_string(s, &escaped) ? JSON_STRING : JSON_NONE;
     case 't': return scan_word(s, "true", 4) ? JSON_TRUE : JSON_NONE;
     case 'f': return scan_word(s, "false", 5) ? JSON_FALSE : JSON_NONE;
     case 'n': return scan_word(s, "null", 4) ? JSON_NULL : JSON_NONE;
-    case '-': case '0': case '1': case '2': case '3': case '4':
-    case '5': case '6': case '7': case '8': case '9':
+    default:
+        if (!is_digit(c) && c != '-') return fail(s, JSON_SYNTAX), JSON_NONE;
         return scan_number(s) ? JSON_NUMBER : JSON_NONE;
-    default: return fail(s, JSON_SYNTAX), JSON_NONE;
     }
 }
 
@@ -314,9 +314,15 @@ enum json_error json_envelope(struct slice text, const struct json_limits *limit
     assert(text.n <= INT32_MAX);
     if (!text.p) text.p = "";
     struct key first[KEYS_ON_STACK];
-    struct scan s = {.text = text.p, .p = text.p, .end = text.p + text.n, .limits = limits,
-                     .keys = first, .keys_cap = KEYS_ON_STACK,
-                     .wanted = names, .found = values, .wanted_n = n};
+    struct scan s = {.text = text.p,
+                     .p = text.p,
+                     .end = text.p + text.n,
+                     .limits = limits,
+                     .keys = first,
+                     .keys_cap = KEYS_ON_STACK,
+                     .wanted = names,
+                     .found = values,
+                     .wanted_n = n};
     for (size_t i = 0; i < n; i++) values[i] = (struct json_value){0};
     skip_space(&s);
     const char *begin = s.p;
@@ -336,24 +342,30 @@ enum json_error json_check(struct slice text, const struct json_limits *limits,
 }
 
 const char *json_error_text(enum json_error e) {
-    static const char *const texts[] = {"no error", "not JSON", "not UTF-8", "nested too deeply",
-                                        "too many values", "too many members", "duplicate member",
-                                        "number out of range"};
+    static const char *const texts[] = {
+        "no error",        "not JSON",         "not UTF-8",        "nested too deeply",
+        "too many values", "too many members", "duplicate member", "number out of range"};
     return texts[e];
 }
 
 /* ---- walking what was checked ---- */
 
+/* The first quote or backslash from p on, which is there: the text was checked. */
+static const char *quote_or_escape(const char *p, const char *end) {
+    for (; end - p >= 8; p += 8) {
+        uint64_t w = word_load(p), stop = word_equal(w, '"') | word_equal(w, '\\');
+        if (stop) return p + word_first(stop);
+    }
+    while (p < end && *p != '"' && *p != '\\') p++;
+    assert(p < end);
+    return p;
+}
+
 /* The end of the string that begins at p. */
 static const char *string_end(const char *p, const char *end) {
-    const char *begin = p;
-    for (;;) {
-        const char *quote = memchr(p + 1, '"', (size_t)(end - p - 1)), *q = quote;
-        assert(quote);
-        while (q[-1] == '\\' && q - 1 > begin) q--;
-        if ((quote - q) % 2 == 0) return quote + 1;
-        p = quote;
-    }
+    p = quote_or_escape(p + 1, end);
+    while (*p == '\\') p = quote_or_escape(p + 2, end);
+    return p + 1;
 }
 
 static bool is_between(char c) { return is_space(c) || c == ',' || c == ':'; }
@@ -376,7 +388,9 @@ enum json_type json_token(struct slice *rest, struct slice *raw) {
     switch (p < end ? *p : 0) {
     case '{': type = JSON_OBJECT; break;
     case '[': type = JSON_ARRAY; break;
-    case '}': case ']': case 0: type = JSON_NONE; break;
+    case '}':
+    case ']':
+    case 0: type = JSON_NONE; break;
     case '"':
         type = JSON_STRING;
         q = string_end(p, end);

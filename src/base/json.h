@@ -6,25 +6,34 @@
 
 /* JSON as RFC 8259 has it, read strictly: UTF-8 only, no NaN, no leading zeros, no text behind the
  * value, no duplicate members, no lone surrogate escapes (\ud800 without its other half) unless
- * asked for. What passes json_check may be spliced into other JSON as it is. Nothing here knows Lua. */
+ * asked for. What passes json_check may be spliced into other JSON as it is. Lua is not known
+ * here. */
 
 #define JSON_DEPTH_MAX 512
 
 struct json_limits {
-    uint64_t depth;  /* nested containers, at most JSON_DEPTH_MAX; a scalar has 0, [] has 1 */
-    uint64_t values; /* values in the whole text, containers included */
-    uint64_t keys;   /* members of one object */
+    uint64_t depth;       /* nested containers, at most JSON_DEPTH_MAX; a scalar has 0, [] has 1 */
+    uint64_t values;      /* values in the whole text, containers included */
+    uint64_t keys;        /* members of one object */
     bool lone_surrogates; /* accept them (SockJS bodies); json_unescape gives them as WTF-8 */
 };
 
-enum json_type { JSON_NONE, JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY,
-                 JSON_OBJECT };
+enum json_type {
+    JSON_NONE,
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 enum json_error {
     JSON_OK,
-    JSON_SYNTAX,    /* not JSON */
-    JSON_UTF8,      /* bytes that are no UTF-8, or an escape that stands for none */
-    JSON_DEPTH,     /* a limit, as below */
+    JSON_SYNTAX, /* not JSON */
+    JSON_UTF8,   /* bytes that are no UTF-8, or an escape that stands for none */
+    JSON_DEPTH,  /* a limit, as below */
     JSON_VALUES,
     JSON_KEYS,
     JSON_DUPLICATE, /* two members of one object with the same (unescaped) name */
@@ -40,9 +49,9 @@ struct json_value {
     struct slice raw;
 };
 
-/* Checks the whole text (below 2 GiB) and reports its value; on an error the value has type JSON_NONE
- * and raw begins where the reading stopped. Time is linear in the text; memory is on the stack and,
- * for objects of more than a few members, at most 24 bytes a member; nothing is kept. */
+/* Checks the whole text (below 2 GiB) and reports its value; on an error the value has type
+ * JSON_NONE and raw begins where the reading stopped. Time is linear in the text; memory is on the
+ * stack and, for objects of more than a few members, at most 24 bytes a member; nothing is kept. */
 enum json_error json_check(struct slice text, const struct json_limits *limits,
                            struct json_value *value);
 
@@ -56,11 +65,13 @@ enum json_error json_envelope(struct slice text, const struct json_limits *limit
 /* Looks up one member of an object that was checked before (raw of a JSON_OBJECT). */
 struct json_value json_member(struct slice object, struct slice name);
 
-/* Walks the items of an array that was checked before: start with *rest = its raw; false at the end. */
+/* Walks the items of an array that was checked before: start with *rest = its raw. False at its
+ * end. */
 bool json_next(struct slice *rest, struct json_value *item);
 
-/* Walks checked text token by token; *rest is what was not read yet. The beginning of a container gives
- * its type, its end (and the end of the text) JSON_NONE, a scalar or a member's name its type and raw. */
+/* Walks checked text token by token; *rest is what was not read yet. The beginning of a container
+ * gives its type, its end (and the end of the text) JSON_NONE, a scalar or a member's name its type
+ * and raw. */
 enum json_type json_token(struct slice *rest, struct slice *raw);
 
 /* Appends the string that raw (a checked JSON_STRING, quotes included) stands for, as UTF-8. */
@@ -69,8 +80,9 @@ void json_unescape(struct text *out, struct slice raw);
 /* The same into out, which has room for raw.n bytes; returns how many it wrote. */
 size_t json_unescape_into(char *out, struct slice raw);
 
-/* As json_unescape without a copy where there is no escape: the slice points into raw or into *room,
- * which the caller finishes with text_fini. A room has place for one string: what it held is gone. */
+/* As json_unescape without a copy where there is no escape: the slice points into raw or into
+ * *room, which the caller finishes with text_fini. A room has place for one string: what it held is
+ * gone. */
 struct slice json_string(struct slice raw, struct text *room);
 
 /* Appends s (UTF-8, not checked here) as a JSON string with its quotes: ", \ and controls escaped,

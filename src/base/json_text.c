@@ -23,6 +23,11 @@ static uint32_t hex4(const char *p) {
 /* The escape at *p (a backslash), written to out; *p moves behind it. */
 static size_t unescape_one(char *out, const char **p, const char *end) {
     char c = (*p)[1];
+    if (c == '"' || c == '\\') {
+        *out = c;
+        *p += 2;
+        return 1;
+    }
     if (c != 'u') {
         static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
         const char *hit = memchr(from, c, sizeof from - 1);
@@ -42,16 +47,30 @@ static size_t unescape_one(char *out, const char **p, const char *end) {
     return utf8_put(code, out);
 }
 
+/* Copies up to the next backslash or the end; both move behind what was copied. The room is as
+ * large as the text, so a word may be written past what counts of it. */
+static void copy_run(char **out, const char **from, const char *end) {
+    const char *p = *from;
+    char *o = *out;
+    uint64_t stop = 0;
+    while (end - p >= 8 && !stop) {
+        stop = word_equal(word_load(p), '\\');
+        size_t run = stop ? word_first(stop) : 8;
+        memcpy(o, p, 8);
+        o += run;
+        p += run;
+    }
+    while (!stop && p < end && *p != '\\') *o++ = *p++;
+    *out = o;
+    *from = p;
+}
+
 size_t json_unescape_into(char *out, struct slice raw) {
     const char *p = raw.p + 1, *end = raw.p + raw.n - 1;
     char *o = out;
     while (p < end) {
-        const char *stop = memchr(p, '\\', (size_t)(end - p));
-        size_t run = (size_t)((stop ? stop : end) - p);
-        memcpy(o, p, run);
-        o += run;
-        p += run;
-        if (stop) o += unescape_one(o, &p, end);
+        copy_run(&o, &p, end);
+        if (p < end) o += unescape_one(o, &p, end);
     }
     return (size_t)(o - out);
 }
@@ -72,8 +91,8 @@ struct slice json_string(struct slice raw, struct text *room) {
 static const char *quiet_end(const char *p, const char *end) {
     for (; end - p >= 8; p += 8) {
         uint64_t w = word_load(p);
-        uint64_t stop = word_equal(w, '"') | word_equal(w, '\\') | word_below(w, 0x20) |
-                        word_equal(w, 0xe2);
+        uint64_t stop =
+            word_equal(w, '"') | word_equal(w, '\\') | word_below(w, 0x20) | word_equal(w, 0xe2);
         if (stop) return p + word_first(stop);
     }
     while (p < end && (unsigned char)*p >= 0x20 && *p != '"' && *p != '\\' && *p != '\xe2') p++;
@@ -117,8 +136,8 @@ void json_quote(struct text *out, struct slice s) {
  * it only counts whether one is not zero. */
 #define DIGITS_MAX 800
 
-/* The exponent of 10 that is written at p (behind the e). Where it is beyond ten billion, no text of
- * our length can bring the number back among the doubles. */
+/* The exponent of 10 that is written at p (behind the e). Where it is beyond ten billion, no text
+ * of our length can bring the number back among the doubles. */
 static int64_t read_exponent(const char *p, const char *end) {
     bool negative = *p == '-';
     int64_t v = 0;
@@ -178,7 +197,7 @@ void json_number(struct slice raw, bool *is_integer, int64_t *i, double *d) {
 void json_double(struct text *out, double d) {
     char digits[40];
     int n = 0;
-    /* 15 digits tell normal doubles apart, fewer of them are what %g leaves; subnormals have less */
+    /* %g leaves zeros out, so 15 digits are where normal doubles start; subnormals have fewer */
     for (int precision = fabs(d) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         n = snprintf(digits, sizeof digits - 2, "%.*g", precision, d);
         if (precision == 17 || strtod(digits, NULL) == d) break;

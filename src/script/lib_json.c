@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #define DECODE_VALUES 1000000
-#define KEEP_BYTES 65536      /* what an idle text may keep */
+#define KEEP_BYTES 65536    /* what an idle text may keep */
 #define TEXT_MAX (1u << 28) /* whatever the limits say */
 
 /* Addresses that stand for things: two keys of the registry, and the value of json.empty_array.
@@ -64,8 +64,8 @@ static void push_string(lua_State *L, struct slice raw) {
     luaL_pushresultsize(&b, json_unescape_into(room, raw));
 }
 
-/* Whether d is what raw says: always, as far as we promise, where raw has a fraction or an exponent;
- * digits alone must be met to the last one. */
+/* Whether d is what raw says: always, as far as we promise, where raw has a fraction or an
+ * exponent; digits alone must be met to the last one. */
 static bool is_exact(struct slice raw, double d) {
     char digits[320];
     for (size_t i = 0; i < raw.n; i++)
@@ -83,7 +83,8 @@ static void push_number(lua_State *L, struct slice raw) {
         lua_pushinteger(L, i);
         return;
     }
-    if (!is_exact(raw, d)) luaL_error(L, "number out of range: an integer of %d digits", (int)raw.n);
+    if (!is_exact(raw, d))
+        luaL_error(L, "number out of range: an integer of %d digits", (int)raw.n);
     lua_pushnumber(L, d);
 }
 
@@ -255,8 +256,8 @@ static void encode_members(struct encoder *e, int table) {
     text_char(e->out, '}');
 }
 
-/* A hook is the watchdog's word that the slice is over: it raises, or takes itself away. A few tables
- * that had many members once, and are encoded many times, could keep us busy for minutes. */
+/* A hook is the watchdog's word that the slice is over: it raises, or takes itself away. A few
+ * tables that had many members once, and are encoded many times, could keep us busy for minutes. */
 static void heed_hook(lua_State *L) {
     lua_Hook hook = lua_gethook(L);
     lua_Debug activation = {.event = LUA_HOOKCOUNT};

@@ -19,11 +19,11 @@
  * which json_check lets through. Holds nothing that a raise would leak. */
 void lua_json_push(lua_State *L, struct slice raw);
 
-/* Appends the JSON of the value at index to out, max bytes at most. Calls no metamethod. Raises with
- * the reason for what JSON has no form for: functions and the like, NaN and infinities, tables with
- * mixed keys or holes, strings that are not UTF-8, more than LUA_JSON_DEPTH levels (so cycles too),
- * more than max bytes; and when the watchdog has set its hook on L. out then holds a part of it, and
- * must therefore belong to somebody who outlives the raise: a task, or lua_text_push. */
+/* Appends the JSON of the value at index to out, max bytes at most. Calls no metamethod. Raises
+ * with the reason for what JSON has no form for: functions and the like, NaN and infinities, tables
+ * with mixed keys or holes, strings that are not UTF-8, more than LUA_JSON_DEPTH levels (so cycles
+ * too), more than max bytes; and when the watchdog has set its hook on L. out then holds a part of
+ * it, and must therefore belong to somebody who outlives the raise: a task, or lua_text_push. */
 void lua_json_encode(lua_State *L, int index, struct text *out, size_t max);
 
 /* Levels of tables that encode takes, and of arrays and objects that decode takes. */
