@@ -5,6 +5,8 @@
  * U+FFFF and no line end is ever on the wire, and the outer forms have little left to do. */
 #include "transport/sockjs_frame.h"
 
+#include "base/word.h"
+
 #include <assert.h>
 
 #define REPLACEMENT 0xfffdu
@@ -70,33 +72,71 @@ static size_t put_wide(char **p, struct slice s) {
     return length;
 }
 
-/* Bytes between two looks at the room left; one of them may become six, the last character twelve. */
-#define STEP 16
+/* Bytes between two looks at the room left, each of which may become six. A step may go on for STEP
+ * plain bytes, a word of slack and a character (twelve bytes) beyond that. */
+#define STEP 32
+#define STEP_ROOM ((STEP + 12) * 6)
+
+/* Copies what can stand as it is, a word at a time, and returns how much that was. */
+static size_t copy_plain(char *p, struct slice s) {
+    size_t at = 0;
+    while (s.n - at >= 8 && at < STEP) {
+        uint64_t w = word_load(s.p + at);
+        uint64_t stop =
+            word_equal(w, '"') | word_equal(w, '\\') | word_below(w, ' ') | word_above_ascii(w);
+        memcpy(p + at, s.p + at, 8);
+        if (stop) return at + word_first(stop);
+        at += 8;
+    }
+    return at;
+}
+
+/* Writes the character at the start of s and returns how many bytes it took. */
+static size_t put_character(char **p, struct slice s) {
+    unsigned char c = (unsigned char)*s.p;
+    if (c >= 0x80) return put_wide(p, s);
+    if (c >= ' ' && c != '"' && c != '\\') *(*p)++ = (char)c;
+    else *p = put_ascii(*p, c);
+    return 1;
+}
+
+/* Writes the next step of s and returns how many bytes of s it took. */
+static size_t quote_step(char **p, struct slice s) {
+    size_t at = 0;
+    while (at < s.n && at < STEP) {
+        size_t plain = copy_plain(*p, slice_from(s, at));
+        *p += plain;
+        at += plain;
+        if (at < s.n) at += put_character(p, slice_from(s, at));
+    }
+    return at;
+}
 
 static void quote(struct text *out, struct slice s) {
     text_char(out, '"');
     while (s.n) {
-        char *start = text_reserve(out, STEP * 6 + 12), *p = start;
-        size_t at = 0;
-        while (at < s.n && at < STEP) {
-            unsigned char c = (unsigned char)s.p[at];
-            if (c >= 0x80) {
-                at += put_wide(&p, slice_from(s, at));
-            } else {
-                at++;
-                if (c >= ' ' && c != '"' && c != '\\') *p++ = (char)c;
-                else p = put_ascii(p, c);
-            }
-        }
+        char *start = text_reserve(out, STEP_ROOM), *p = start;
+        s = slice_from(s, quote_step(&p, s));
         text_commit(out, (size_t)(p - start));
-        s = slice_from(s, at);
     }
     text_char(out, '"');
 }
 
 /* ---- frames ---- */
 
+/* Most messages are short: these are written on the stack and get a buf of their size. */
+#define SHORT 256
+
+static struct buf *wrap_short(struct slice text) {
+    char room[4 + SHORT * 6 + STEP_ROOM], *p = room;
+    memcpy(p, "a[\"", 3);
+    for (p += 3; text.n;) text = slice_from(text, quote_step(&p, text));
+    memcpy(p, "\"]", 2);
+    return buf_copy(slice_make(room, (size_t)(p + 2 - room)));
+}
+
 struct buf *sockjs_wrap(struct slice text) {
+    if (text.n <= SHORT) return wrap_short(text);
     struct text out = {0};
     text_reserve(&out, text.n + text.n / 8 + 16);
     text_str(&out, "a[");
@@ -280,11 +320,13 @@ bool sockjs_callback_valid(struct slice name) {
 
 /* ---- bodies ---- */
 
-/* Counts the items; false when one is no string. */
-static bool all_strings(struct slice array, uint64_t *count) {
+/* Counts the items, of which last is the last; false when one is no string. */
+static bool all_strings(struct slice array, uint64_t *count, struct slice *last) {
     struct json_value item;
-    for (*count = 0; json_next(&array, &item); (*count)++)
+    for (*count = 0; json_next(&array, &item); (*count)++) {
         if (item.type != JSON_STRING) return false;
+        *last = item.raw;
+    }
     return true;
 }
 
@@ -300,12 +342,14 @@ enum sockjs_body sockjs_body_check(struct sockjs_messages *m, struct slice body,
     enum json_error error = json_check(body, &bounds, &value);
     if (error == JSON_VALUES) return SOCKJS_BODY_TOO_MANY;
     if (error) return SOCKJS_BODY_BROKEN;
-    m->lone = bare && value.type == JSON_STRING;
     uint64_t count = 1;
-    if (!m->lone && (value.type != JSON_ARRAY || !all_strings(value.raw, &count)))
+    struct slice only = value.raw;
+    bool bare_string = bare && value.type == JSON_STRING;
+    if (!bare_string && (value.type != JSON_ARRAY || !all_strings(value.raw, &count, &only)))
         return SOCKJS_BODY_EMPTY;
     if (count > most) return SOCKJS_BODY_TOO_MANY;
-    if (count) m->rest = value.raw;
+    m->lone = count == 1; /* then an array is not walked again */
+    if (count) m->rest = m->lone ? only : value.raw;
     return SOCKJS_BODY_GOOD;
 }
 

@@ -56,7 +56,7 @@ enum sockjs_body {
 /* The messages of a body, as far as they are not taken yet. */
 struct sockjs_messages {
     struct slice rest; /* private */
-    bool lone;         /* private: one string, in no array */
+    bool lone;         /* private: rest is one string, in no array */
     struct text room;  /* private: for strings with escapes */
 };
 
