@@ -94,7 +94,7 @@ test("token-sockjs-client 2.2.0 in a browser", async (t) => {
     await t.test(`over ${transport}`, LIMIT, async (t) => {
       const gateway = await startGateway(t, { files });
       const page = await openPage(t, browser, gateway.url);
-      await connect(page, { authentication: { name: "ann" }, sockjs: { transports: [transport] } });
+      await connect(page, { authentication: { name: "ann" }, sockjs: { transports: [transport], timeout: 5000 } });
       assert.equal(await page.evaluate("client._socket.transport"), transport);
       await use(page);
       await reconnects(page, gateway);
@@ -107,7 +107,7 @@ test("token-sockjs-client 2.2.0 in a browser", async (t) => {
     const ann = await openPage(t, browser, gateway.url);
     const bob = await openPage(t, browser, gateway.url);
     await connect(ann, { authentication: { name: "ann" } });
-    await connect(bob, { authentication: { name: "bob" }, sockjs: { transports: ["xhr-polling"] } });
+    await connect(bob, { authentication: { name: "bob" }, sockjs: { transports: ["xhr-polling"], timeout: 5000 } });
     for (const page of [ann, bob]) {
       await page.evaluate(() => client.subscribe("room"));
       await page.evaluate(() => rpc("echo", "after the subscribe"));
@@ -144,7 +144,8 @@ test("token-sockjs-client 2.2.0 on a page of another origin", async (t) => {
     await t.test(`over ${transport}`, LIMIT, async (t) => {
       const gateway = await startGateway(t, { files });
       const page = await openPage(t, browser, `http://localhost:${elsewhere.address().port}/`);
-      await connect(page, { host: gateway.url, authentication: { name: "ann" }, sockjs: { transports: [transport] } });
+      const sockjs = { transports: [transport], timeout: 5000 };
+      await connect(page, { host: gateway.url, authentication: { name: "ann" }, sockjs });
       assert.equal(await page.evaluate("client._socket.transport"), transport);
       await use(page);
     });

@@ -49,7 +49,8 @@ class Gateway {
         if (found) done(Number(found[1]));
       });
     });
-    const first = await Promise.race([listening.then((port) => ({ port })), this.exited.then((status) => ({ status }))]);
+    const ended = this.exited.then((status) => ({ status }));
+    const first = await Promise.race([listening.then((port) => ({ port })), ended]);
     if (!first.port) throw new Error(`the gateway did not start (${first.status}):\n${this.log}`);
     this.port = first.port;
     return this;

@@ -13,7 +13,8 @@ export const echoSite = {
       { path = "/echo", transport = "sockjs", dialect = "raw", auth = "none", max_message = "4M" },
       { path = "/small", transport = "sockjs", dialect = "raw", auth = "none", response_limit = "4K" },
       { path = "/raw", transport = "websocket", dialect = "raw", auth = "none", max_message = "4M" },
-      { path = "/deflate", transport = "websocket", dialect = "raw", auth = "none", max_message = "4M", compress = true },
+      { path = "/deflate", transport = "websocket", dialect = "raw", auth = "none",
+        max_message = "4M", compress = true },
     },
   }`,
   "scripts/echo/init.lua": `

@@ -12,7 +12,7 @@ const TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"];
 
 class Session {
   constructor(t, url, transport) {
-    this.sock = new SockJS(url, null, { transports: transport });
+    this.sock = new SockJS(url, null, { transports: transport, timeout: 5000 });
     this.messages = new Mailbox("a message");
     this.ended = new Promise((done) => (this.sock.onclose = (e) => done({ code: e.code, reason: e.reason })));
     this.sock.onmessage = (e) => this.messages.put(e.data);

@@ -16,7 +16,7 @@ export async function fetchToken(url, query) {
 
 // Both give { send(text), close() } and call open, message(text), closed.
 function sockjsLink(url, options, { open, message, closed }) {
-  const sock = new SockJS(`${url}/sockets`, null, { transports: options.transports });
+  const sock = new SockJS(`${url}/sockets`, null, { transports: options.transports, timeout: 5000 });
   sock.onopen = open;
   sock.onmessage = (e) => message(e.data);
   sock.onclose = (e) => closed(e.code, e.reason);
