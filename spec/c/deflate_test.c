@@ -76,8 +76,8 @@ static const struct offer_case offer_cases[] = {
     {"permessage-deflat", 15, true, NULL},
     {"permessage-deflates", 15, true, NULL},
     {"x-webkit-deflate-frame, permessage-deflate", 15, true, "permessage-deflate"},
-    {"permessage-bzip2; x=y, foo, permessage-deflate; client_max_window_bits, permessage-deflate", 13,
-     true, "permessage-deflate; client_max_window_bits=13"},
+    {"permessage-bzip2; x=y, foo, permessage-deflate; client_max_window_bits, permessage-deflate",
+     13, true, "permessage-deflate; client_max_window_bits=13"},
     {"constructor", 15, true, NULL},
     {"__proto__; toString", 15, true, NULL},
     {"", 15, true, NULL},
@@ -210,13 +210,16 @@ struct inflate_case {
 static const struct inflate_case inflate_cases[] = {
     {"one block (RFC 7692 7.2.3.1)", BYTES("\xf2\x48\xcd\xc9\xc9\x07\x00"), "Hello"},
     {"no compression (7.2.3.3)", BYTES("\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"), "Hello"},
-    {"a final block and an empty one (7.2.3.4)", BYTES("\xf3\x48\xcd\xc9\xc9\x07\x00\x00"), "Hello"},
-    {"two blocks (7.2.3.5)", BYTES("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), "Hello"},
+    {"a final block and an empty one (7.2.3.4)", BYTES("\xf3\x48\xcd\xc9\xc9\x07\x00\x00"),
+     "Hello"},
+    {"two blocks (7.2.3.5)", BYTES("\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"),
+     "Hello"},
     {"an empty message (7.2.3.6)", BYTES("\x00"), ""},
     {"a final block and nothing", BYTES("\xf3\x48\xcd\xc9\xc9\x07\x00"), "Hello"},
     {"the tail not cut off", BYTES("\xf2\x48\xcd\xc9\xc9\x07\x00\x00\x00\xff\xff\x00"), "Hello"},
     {"reserved block type", BYTES("\x06"), NULL},
-    {"stored length that does not match", BYTES("\x00\x05\x00\xfa\xfe\x48\x65\x6c\x6c\x6f\x00"), NULL},
+    {"stored length that does not match", BYTES("\x00\x05\x00\xfa\xfe\x48\x65\x6c\x6c\x6f\x00"),
+     NULL},
     {"cut inside a block", BYTES("\xf2\x48\xcd\xc9"), NULL},
     {"cut inside a stored block", BYTES("\x00\x64\x00\x9b\xff\x48\x65"), NULL},
     {"a distance before the beginning", BYTES("\x4b\x04\x42\x00\x00"), NULL},
@@ -357,14 +360,14 @@ static void wrong_compressed_frames_have_their_close_codes(void **state) {
         {BYTES("\xc1\x84" Z "\xf2\x48\xcd\xc9"), 1007},                 /* cut */
         {BYTES("\xc2\x81" Z "\x06"), 1007},                             /* binary too */
         {BYTES("\xc1\x88" Z "\x00\x01\x00\xfe\xff\xff\x00\x00"), 1007}, /* not UTF-8 inside */
-        {BYTES("\x41\x86" Z "\x00\x01\x00\xfe\xff\xff"), 1007},         /* and in the first fragment */
-        {BYTES("\x41\x81" Z "\x00\xc0\x81" Z "\x00"), 1002},            /* RSV1 in a continuation */
-        {BYTES("\xc9\x80" Z), 1002},                                    /* RSV1 in a ping */
-        {BYTES("\xe1\x81" Z "\x00"), 1002},                             /* RSV2 */
-        {BYTES("\xc1\xff\0\0\0\0\x40\0\0\0"), 1009},                    /* 1 GiB announced */
-        {BYTES("\xc1\x80" Z), 0},                                       /* empty without a block */
-        {BYTES("\xc1\x81" Z "\x00"), 0},                                /* empty, with one */
-        {BYTES("\xc1\x87" Z "\xf2\x48\xcd\xc9\xc9\x07\x00"), 0},        /* Hello */
+        {BYTES("\x41\x86" Z "\x00\x01\x00\xfe\xff\xff"), 1007},  /* and in the first fragment */
+        {BYTES("\x41\x81" Z "\x00\xc0\x81" Z "\x00"), 1002},     /* RSV1 in a continuation */
+        {BYTES("\xc9\x80" Z), 1002},                             /* RSV1 in a ping */
+        {BYTES("\xe1\x81" Z "\x00"), 1002},                      /* RSV2 */
+        {BYTES("\xc1\xff\0\0\0\0\x40\0\0\0"), 1009},             /* 1 GiB announced */
+        {BYTES("\xc1\x80" Z), 0},                                /* empty without a block */
+        {BYTES("\xc1\x81" Z "\x00"), 0},                         /* empty, with one */
+        {BYTES("\xc1\x87" Z "\xf2\x48\xcd\xc9\xc9\x07\x00"), 0}, /* Hello */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(code_for(cases[i].bytes, SIZE_MAX), cases[i].code);

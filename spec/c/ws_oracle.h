@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What wslay makes of the same bytes, as a second opinion. Where we mean to differ:
  *
- * - it answers a malformed frame, and a close frame of one byte, with an empty close frame, we with 1002;
+ * - it answers a malformed frame, and a close frame of one byte, with an empty close frame, we with
+ * 1002;
  * - it looks at a header when that is complete, we at every byte;
  * - it takes the close codes 1012 to 1014 for wrong, we for right (they are registered by now);
  * - it checks a close reason by the chunks it happens to read, we as a whole;
- * - it checks the text of a frame in chunks, so that of two wrongs in one frame it may see the other one
- *   first; the messages before are the same. */
+ * - it checks the text of a frame in chunks, so that of two wrongs in one frame it may see the
+ * other one first; the messages before are the same. */
 #ifndef SPEC_WS_ORACLE_H
 #define SPEC_WS_ORACLE_H
 
@@ -51,8 +52,8 @@ static void oracle_frame(wslay_event_context_ptr ctx,
     o->reason = arg->opcode == WSLAY_CONNECTION_CLOSE && arg->payload_length > 2;
 }
 
-static void oracle_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *arg,
-                           void *user) {
+static void oracle_message(wslay_event_context_ptr ctx,
+                           const struct wslay_event_on_msg_recv_arg *arg, void *user) {
     (void)ctx;
     struct oracle *o = user;
     if (wslay_is_ctrl_frame(arg->opcode)) return;
@@ -63,11 +64,11 @@ static void oracle_message(wslay_event_context_ptr ctx, const struct wslay_event
 
 static void oracle_run(struct oracle *o, struct slice bytes, uint64_t max_message) {
     *o = (struct oracle){.in = bytes};
-    static const struct wslay_event_callbacks callbacks = {
-        .recv_callback = oracle_recv,
-        .send_callback = oracle_send,
-        .on_frame_recv_start_callback = oracle_frame,
-        .on_msg_recv_callback = oracle_message};
+    static const struct wslay_event_callbacks callbacks = {.recv_callback = oracle_recv,
+                                                           .send_callback = oracle_send,
+                                                           .on_frame_recv_start_callback =
+                                                               oracle_frame,
+                                                           .on_msg_recv_callback = oracle_message};
     wslay_event_context_ptr ctx;
     if (wslay_event_context_server_init(&ctx, &callbacks, o)) abort();
     wslay_event_config_set_max_recv_msg_length(ctx, max_message);
@@ -75,7 +76,8 @@ static void oracle_run(struct oracle *o, struct slice bytes, uint64_t max_messag
     do {
         before = o->in.n;
         if (wslay_event_recv(ctx)) o->in.n = 0; /* a malformed frame */
-        while (wslay_event_want_write(ctx) && !wslay_event_send(ctx)) {}
+        while (wslay_event_want_write(ctx) && !wslay_event_send(ctx)) {
+        }
     } while (o->in.n && o->in.n < before && wslay_event_want_read(ctx));
     if (wslay_event_get_close_sent(ctx)) o->code = wslay_event_get_status_code_sent(ctx);
     wslay_event_context_free(ctx);
@@ -93,8 +95,8 @@ static bool same_end(const struct oracle *o, const struct rig *rig) {
     return (o->code == 1007 || code == 1007) && code && o->code;
 }
 
-/* Whether the rig, given these bytes, came to what we say it should. Only for rigs without compression,
- * rates and few fragments. Says on standard error what is not so. */
+/* Whether the rig, given these bytes, came to what we say it should. Only for rigs without
+ * compression, rates and few fragments. Says on standard error what is not so. */
 static bool oracle_agrees(const struct rig *rig, struct slice bytes) {
     struct oracle o;
     oracle_run(&o, bytes, rig->settings.max_message);
@@ -108,8 +110,8 @@ static bool oracle_agrees(const struct rig *rig, struct slice bytes) {
     }
     bool same = same_end(&o, rig);
     if (!same)
-        fprintf(stderr, "wslay sent %d, we %d; %zu and %zu bytes of messages\n", o.code, sent_close(rig),
-                o.messages.n, rig->messages.n);
+        fprintf(stderr, "wslay sent %d, we %d; %zu and %zu bytes of messages\n", o.code,
+                sent_close(rig), o.messages.n, rig->messages.n);
     oracle_fini(&o);
     return same;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A struct ws at one end of a socket pair, and a client at the other that may send any bytes. Turns of
- * the loop do not wait unless rig_wait is asked to. What is handed over is noted as text: "T" or "B",
- * the length, ":" and the bytes of each message; closed_code and closed_reason at the end. */
+/* A struct ws at one end of a socket pair, and a client at the other that may send any bytes. Turns
+ * of the loop do not wait unless rig_wait is asked to. What is handed over is noted as text: "T" or
+ * "B", the length, ":" and the bytes of each message; closed_code and closed_reason at the end. */
 #ifndef SPEC_WS_RIG_H
 #define SPEC_WS_RIG_H
 
@@ -24,17 +24,18 @@ struct rig {
     struct net net;
     struct ws_settings settings;
     struct ws ws;
-    int fd;                 /* the client's end */
-    struct text head;       /* the answer to the handshake */
-    struct text wire;       /* and all behind it */
+    int fd;           /* the client's end */
+    struct text head; /* the answer to the handshake */
+    struct text wire; /* and all behind it */
     struct text messages;
     bool echo;
-    void (*heard)(struct rig *, struct slice data, bool binary); /* instead of noting; may be NULL */
-    int refused;            /* by ws_check */
+    void (*heard)(struct rig *, struct slice data,
+                  bool binary); /* instead of noting; may be NULL */
+    int refused;                /* by ws_check */
     bool accepted, closed, eof;
     int closed_code;
     char closed_reason[128];
-    unsigned count;         /* messages */
+    unsigned count; /* messages */
 };
 
 static const char rig_request[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
@@ -116,8 +117,8 @@ static void rig_init(struct rig *rig) {
     limits_init(&rig->limits);
     rig->limits.ws_message_rate = rig->limits.ws_control_rate = LIMIT_OFF;
     net_init(&rig->net, rig->loop, NULL, rig->metrics, &rig->random, &rig->limits);
-    rig->settings = (struct ws_settings){.max_message = 65536, .max_fragments = 64,
-                                         .window_bits = 15, .limits = &rig->limits};
+    rig->settings = (struct ws_settings){
+        .max_message = 65536, .max_fragments = 64, .window_bits = 15, .limits = &rig->limits};
 }
 
 static void rig_write(struct rig *rig, const void *p, size_t n) {
@@ -129,7 +130,7 @@ static void rig_write(struct rig *rig, const void *p, size_t n) {
     }
 }
 
-/* Connects and shakes hands; extra: further header lines, first_bytes: behind the request, at once. */
+/* Connects and shakes hands. extra: further header lines; first_bytes: right behind the request. */
 static void rig_connect(struct rig *rig, const char *extra, struct slice first_bytes) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds)) abort();
@@ -214,8 +215,8 @@ static bool frame_take(struct slice *wire, unsigned *first, struct slice *payloa
     return true;
 }
 
-/* The code of the close frame that we sent: 1005 without a code, 0 when there is no frame. It must be
- * the last one, and its reason short and plain. */
+/* The code of the close frame that we sent: 1005 without a code, 0 when there is no frame. It must
+ * be the last one, and its reason short and plain. */
 static int sent_close(const struct rig *rig) {
     struct slice wire = text_slice(&rig->wire), payload;
     unsigned first;
@@ -223,7 +224,8 @@ static int sent_close(const struct rig *rig) {
     while (frame_take(&wire, &first, &payload)) {
         assert(code == 0);
         if (first != (WS_FIN | WS_CLOSE)) continue;
-        code = payload.n < 2 ? 1005 : (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
+        code =
+            payload.n < 2 ? 1005 : (unsigned char)payload.p[0] << 8 | (unsigned char)payload.p[1];
         for (size_t i = 2; i < payload.n; i++) assert(payload.p[i] >= ' ' && payload.p[i] <= '~');
     }
     return code;

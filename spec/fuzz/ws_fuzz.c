@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The bytes of a WebSocket peer behind its handshake. The first byte chooses how: bits 0 to 3 the size
- * of the pieces they come in, bit 4 compression, bit 5 with context takeover, bit 6 that the session
- * closes at the second message. Without compression wslay has to come to the same result. */
+/* The bytes of a WebSocket peer behind its handshake. The first byte chooses how: bits 0 to 3 the
+ * size of the pieces they come in, bit 4 compression, bit 5 with context takeover, bit 6 that the
+ * session closes at the second message. Without compression wslay has to come to the same. */
 #include "../c/ws_oracle.h"
 
 #include "base/utf8.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A message is a raw deflate stream that ends with an empty stored block, whose last four bytes
- * (00 00 ff ff) do not travel: the sender cuts them off and the receiver adds them. So a whole message
- * leaves the decoder exactly at a block boundary, and that is how a cut one is told.
+ * (00 00 ff ff) do not travel: the sender cuts them off and the receiver adds them. So a whole
+ * message leaves the decoder exactly at a block boundary, and that is how a cut one is told.
  *
- * A sender may also end a message with a final block and an empty one behind it (RFC 7692 7.2.3.4). zlib
- * then says that the stream is over; the next bytes start another one over the same window. */
+ * A sender may also end a message with a final block and an empty one behind it (RFC 7692 7.2.3.4).
+ * zlib then says that the stream is over; the next bytes start another one over the same window. */
 #include "net/deflate.h"
 
 #include "base/mem.h"
@@ -53,7 +53,7 @@ static bool take_token(struct slice *s, struct slice *token) {
     return n > 0;
 }
 
-/* A token, or one in quotes. An escape inside them is legal, but no value of ours has use for it. */
+/* A token, or one in quotes. An escape inside them is legal, but no value here has use for it. */
 static bool take_value(struct slice *s, struct slice *value) {
     if (!s->n || *s->p != '"') return take_token(s, value);
     *s = slice_from(*s, 1);

@@ -184,7 +184,8 @@ void ws_fail(struct ws *w, int code, const char *why) {
     if (w->state == WS_CLOSED) return;
     char text[8];
     snprintf(text, sizeof text, "%d", code);
-    metrics_count(w->conn->net->metrics, "websocket_failures_total", "code", text, w->settings->site);
+    metrics_count(w->conn->net->metrics, "websocket_failures_total", "code", text,
+                  w->settings->site);
     if (w->state == WS_OPEN) send_close(w, code, slice_of(why));
     finish(w, code, slice_of(why), why);
 }
@@ -288,8 +289,8 @@ static void on_timer(struct timer *t) {
         conn_close(w->conn, "close timeout");
         return;
     }
-    static void (*const checks[])(struct ws *) = {check_lifetime, check_message_time, check_throttle,
-                                                  check_ping};
+    static void (*const checks[])(struct ws *) = {check_lifetime, check_message_time,
+                                                  check_throttle, check_ping};
     for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
         checks[i](w);
         if (w->state != WS_OPEN) return;

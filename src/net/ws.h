@@ -8,8 +8,8 @@
 /* WebSocket, server side (RFC 6455), with permessage-deflate (RFC 7692).
  *
  * Whole messages come out, checked: UTF-8 (failing fast), sizes, fragments, masks, close codes. A
- * frame that lies whole in the read buffer is unmasked and handed over in place; only what is cut by
- * a read or fragmented is collected, so an idle connection holds nothing but its struct ws. */
+ * frame that lies whole in the read buffer is unmasked and handed over in place; only what is cut
+ * by a read or fragmented is collected, so an idle connection holds nothing but its struct ws. */
 
 struct ws_settings {
     uint64_t max_message;   /* bytes, after inflating: 1009 */
@@ -22,7 +22,7 @@ struct ws_settings {
     struct slice protocols; /* subprotocols we speak, comma-separated; the first one offered that is
                                in here is confirmed. "*": the first offered */
     bool ping;              /* send pings */
-    uint64_t ping_interval_ms; /* that often; 0: every limits->ws_ping_interval */
+    uint64_t ping_interval_ms;   /* that often; 0: every limits->ws_ping_interval */
     const struct limits *limits; /* of the site: rates, times, send buffer */
     const char *site;            /* for the counters; may be NULL */
 };
@@ -34,8 +34,8 @@ struct ws_ops {
     /* All output is with the kernel, after it had to wait. May be NULL. */
     void (*drained)(struct ws *w);
     /* It is over, exactly once: the peer's close code (1005: none, 1006: no close frame), or ours
-     * when we closed first or the peer broke a rule. Comes from the end of the turn. The struct ws may be
-     * freed in it. */
+     * when we closed first or the peer broke a rule. Comes from the end of the turn. The struct ws
+     * may be freed in it. */
     void (*closed)(struct ws *w, int code, struct slice reason);
 };
 
@@ -76,19 +76,19 @@ static inline int ws_check(const struct request *r) { return ws_check_versions(r
 void ws_refuse(struct request *r, int status);
 
 /* Answers 101 and starts w (zeroed memory) on r's connection; extensions and subprotocol are
- * negotiated by settings. r is dead after it; w can send. Never calls back before it returns: frames
- * that came right behind the handshake are handed over at the end of this turn. So build what you
- * need of r first, then accept, then open the session. */
+ * negotiated by settings. r is dead after it; w can send. Never calls back before it returns:
+ * frames that came right behind the handshake are handed over at the end of this turn. So build
+ * what you need of r first, then accept, then open the session. */
 void ws_accept(struct ws *w, struct request *r, const struct ws_settings *settings,
                const struct ws_ops *ops);
 
-/* Queues a message; borrows payload (takes a reference). Text must be UTF-8: the caller's duty. Does
- * nothing unless open. */
+/* Queues a message; borrows payload (takes a reference). Text must be UTF-8: the caller's duty.
+ * Does nothing unless open. */
 void ws_send(struct ws *w, struct buf *payload, bool binary);
 
-/* Sends a close frame (code 0: without a code; reason is cut to 123 bytes at a character) behind what
- * is queued, and waits ws_close_wait for the peer's. closed follows, never inside the call. Twice
- * does nothing. */
+/* Sends a close frame (code 0: without a code; reason is cut to 123 bytes at a character) behind
+ * what is queued, and waits ws_close_wait for the peer's. closed follows, never inside the call.
+ * Twice does nothing. */
 void ws_close(struct ws *w, int code, struct slice reason);
 
 /* As ws_close, but throws away what is queued: for peers that do not read. */

@@ -15,7 +15,8 @@ static uint64_t big_endian(const unsigned char *p, int n) {
 }
 
 /* What the first two bytes alone say. */
-static int check_start(const struct ws_head *h, unsigned first, unsigned second, const char **wrong) {
+static int check_start(const struct ws_head *h, unsigned first, unsigned second,
+                       const char **wrong) {
     bool control = ws_is_control(h->opcode);
     if (first & 0x30) return refuse(wrong, "reserved bit");
     if ((h->opcode & 7) > 2) return refuse(wrong, "reserved opcode");
@@ -43,7 +44,8 @@ int ws_head_read(struct ws_head *h, const char *p, size_t n, const char **wrong)
         if (n < at + (size_t)size) return 0;
         uint64_t length = big_endian(b + at, size);
         if (length >> 63) return refuse(wrong, "length above 2^63");
-        if (length < (size == 2 ? 126 : 65536)) return refuse(wrong, "length not in its shortest form");
+        if (length < (size == 2 ? 126 : 65536))
+            return refuse(wrong, "length not in its shortest form");
         h->length = length;
         at += (size_t)size;
     }

@@ -6,7 +6,14 @@
 
 /* The frames of RFC 6455 section 5 as bytes; no connection, no state. */
 
-enum ws_opcode { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+enum ws_opcode {
+    WS_CONTINUATION = 0,
+    WS_TEXT = 1,
+    WS_BINARY = 2,
+    WS_CLOSE = 8,
+    WS_PING = 9,
+    WS_PONG = 10
+};
 
 #define WS_FIN 0x80
 #define WS_RSV1 0x40
@@ -23,14 +30,14 @@ struct ws_head {
 
 static inline bool ws_is_control(uint8_t opcode) { return opcode & 8; }
 
-/* Reads a header from the n > 0 bytes at p. Returns its size; 0 when more bytes are needed, length is
- * then set if it is known already, else 0; -EPROTO when no client may send such a frame, and a
+/* Reads a header from the n > 0 bytes at p. Returns its size; 0 when more bytes are needed, length
+ * is then set if it is known already, else 0; -EPROTO when no client may send such a frame, and a
  * constant text in *wrong. RSV1 is left to the caller, but for frames that never have it. */
 int ws_head_read(struct ws_head *h, const char *p, size_t n, const char **wrong)
     __attribute__((warn_unused_result));
 
-/* Writes the header of a frame of ours to out; first is the opcode with WS_FIN and WS_RSV1. Returns its
- * size. */
+/* Writes the header of a frame of ours to out; first is the opcode with WS_FIN and WS_RSV1. Returns
+ * its size. */
 size_t ws_head_write(char out[10], unsigned first, uint64_t length);
 
 /* Takes the mask off n bytes, which begin offset bytes into the payload. */

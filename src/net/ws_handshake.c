@@ -105,8 +105,7 @@ void ws_accept(struct ws *w, struct request *r, const struct ws_settings *settin
     accept_key(only_header(r, "sec-websocket-key"), &key);
     headers[n++] = (struct http_header){SLICE("Sec-WebSocket-Accept"), text_slice(&key)};
     struct slice protocol = choose_protocol(r, settings->protocols);
-    if (protocol.p)
-        headers[n++] = (struct http_header){SLICE("Sec-WebSocket-Protocol"), protocol};
+    if (protocol.p) headers[n++] = (struct http_header){SLICE("Sec-WebSocket-Protocol"), protocol};
     struct deflate_terms terms;
     if (choose_extension(r, settings, &terms)) {
         w->deflate = deflate_new(&terms, settings->compress_level);

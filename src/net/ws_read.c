@@ -3,11 +3,11 @@
  *
  * The short way: a frame lies whole in the buffer, is a whole message and is not compressed. It is
  * unmasked and handed over where it lies. The long way: what is cut by the end of the buffer, or
- * comes in fragments, or is compressed, is collected in a struct ws_inbound, whose memory grows with
- * the bytes that really came, never with what a header announces.
+ * comes in fragments, or is compressed, is collected in a struct ws_inbound, whose memory grows
+ * with the bytes that really came, never with what a header announces.
  *
- * Everything that can be refused early is: a header before its payload, a wrong byte of UTF-8 in the
- * read that brings it, too much output in the middle of inflating. */
+ * Everything that can be refused early is: a header before its payload, a wrong byte of UTF-8 in
+ * the read that brings it, too much output in the middle of inflating. */
 #include "net/ws_inner.h"
 
 void ws_inbound_free(struct ws_inbound *in) {
