@@ -132,8 +132,8 @@ static void good_tokens_give_their_claims(void **state) {
         /* RFC 7515, appendix A.1 */
         {"crypto.jwt_verify('eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9"
          ".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0"
-         "cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk', crypto.base64url_decode('AyM1SysPpbyD"
-         "fgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow'),"
+         "cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk', crypto.base64url_decode('AyM1SysPpb"
+         "yDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow'),"
          " { now = 1300819379, iss = 'joe' }).exp", "1300819380"},
         {"crypto.jwt_verify(crypto.jwt_sign({ sub = 'ann', n = 9007199254740993 }, 'k'), 'k').n",
          "9007199254740993"}, {"verify(crypto.jwt_sign({}, 'key'))", "ok"},
