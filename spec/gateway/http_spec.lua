@@ -396,6 +396,17 @@ describe("the HTTP server under slow and greedy peers", function()
     assert.is_true(#got < 8 * LARGE)
   end)
 
+  it("ends a body that only trickles, long before its time is over", function()
+    local g = start { http_body_grace = "300ms", http_min_body_rate = 5000 }
+    local st = stream.connect(g.port)
+    local began = wait.now()
+    st:write(POST .. "Content-Length: 60000\r\n\r\nx")
+    local got, closed = st:take_all(began + 5)
+    assert.are.same({ 408 }, statuses(got))
+    assert.is_true(closed)
+    assert.is_true(wait.now() - began < 3)
+  end)
+
   it("closes an idle connection in time", function()
     local g = start { http_keepalive_timeout = "300ms" }
     local c = http.client(g.port)

@@ -18,11 +18,14 @@
 #define LINGER_MS 2000
 
 static const struct refusal head_slow = {408, "headers too slow", "http_header_timeout"};
-static const struct refusal body_slow = {408, "body too slow", "http_body_timeout"};
+static const struct refusal body_late = {408, "body too slow", "http_body_timeout"};
+static const struct refusal body_slow = {408, "body too slow", "http_min_body_rate"};
 
 static struct net *net_of(const struct http *h) { return h->conn->net; }
 
 /* ---- the timer ---- */
+
+static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void stage_set(struct http *h, enum http_stage stage) {
     if (stage == h->stage) return;
@@ -30,8 +33,9 @@ static void stage_set(struct http *h, enum http_stage stage) {
     const uint64_t delays[] = {
         [STAGE_IDLE] = limits->http_keepalive_timeout,
         [STAGE_HEAD] = limits->http_header_timeout,
-        [STAGE_BODY] = limits->http_body_timeout,
+        [STAGE_BODY] = least(limits->http_body_grace, limits->http_body_timeout),
     };
+    h->body_since_ms = loop_now_ms(net_of(h)->loop);
     h->stage = (uint8_t)stage;
     if (stage == STAGE_BUSY) timer_stop(net_of(h)->loop, &h->timer);
     else timer_start(net_of(h)->loop, &h->timer, delays[stage]);
@@ -252,12 +256,25 @@ static void on_closed(struct conn *c, const char *reason) {
     http_free(h);
 }
 
+/* Why a body that is still coming is given up; NULL: it may go on, and is looked at again. */
+static const struct refusal *body_refusal(struct http *h) {
+    const struct limits *limits = net_of(h)->limits;
+    uint64_t since_ms = loop_now_ms(net_of(h)->loop) - h->body_since_ms;
+    uint64_t rate = limits->http_min_body_rate;
+    if (since_ms >= limits->http_body_timeout) return &body_late;
+    if (rate != LIMIT_OFF && h->exchange->parsed.body.n < rate * since_ms / 1000) return &body_slow;
+    timer_start(net_of(h)->loop, &h->timer, least(1000, limits->http_body_timeout - since_ms));
+    return NULL;
+}
+
 static void on_timer(struct timer *t) {
     struct http *h = container_of(t, struct http, timer);
-    bool idle = h->stage == STAGE_IDLE, head = h->stage == STAGE_HEAD;
+    bool idle = h->stage == STAGE_IDLE;
+    const struct refusal *why = h->stage == STAGE_BODY ? body_refusal(h) : &head_slow;
+    if (!why) return;
     h->stage = STAGE_BUSY;
     if (h->exchange) {
-        refuse(h->exchange, head ? &head_slow : &body_slow);
+        refuse(h->exchange, why);
         return;
     }
     metrics_limit(net_of(h)->metrics, idle ? "http_keepalive_timeout" : head_slow.limit, NULL);

@@ -48,6 +48,7 @@ struct http {
     struct text stash;
     struct deferred next;      /* goes on with the rest, behind the flush */
     struct timer timer;
+    uint64_t body_since_ms;    /* when STAGE_BODY began */
     uint64_t requests;
     uint8_t stage;
     uint8_t ahead;             /* requests handed over since all output was with the kernel */
