@@ -27,13 +27,12 @@ static int string_rep(lua_State *L) {
     if (total > most) return luaL_error(L, "resulting string too large");
     luaL_Buffer b;
     char *to = luaL_buffinitsize(L, &b, total);
-    for (lua_Integer i = 0; i < count; i++) {
-        if (i % 4096 == 4095) vm_check(L);
-        memcpy(to, s.p, s.n);
-        to += s.n;
-        if (i + 1 == count) break;
-        memcpy(to, separator.p, separator.n);
-        to += separator.n;
+    memcpy(to, s.p, s.n);
+    if (total > s.n) memcpy(to + s.n, separator.p, separator.n);
+    for (size_t done = total > s.n ? each : s.n; done < total;) { /* what is there once more */
+        size_t n = total - done < done ? total - done : done;
+        memcpy(to + done, to, n);
+        done += n;
     }
     luaL_pushresultsize(&b, total);
     return 1;
@@ -133,8 +132,6 @@ static void add_template(struct match *m, luaL_Buffer *b, const char *start, con
         } else if (c == '0') {
             luaL_addlstring(b, start, (size_t)(end - start));
         } else if (c >= '1' && c <= '9') {
-            if (c - '1' >= m->captures && c != '1')
-                luaL_error(m->L, "invalid capture index %%%d in replacement string", c - '0');
             match_push_one(m, c - '1', start, end);
             luaL_addvalue(b);
         } else {

@@ -34,7 +34,8 @@ static lua_Unsigned check_range(lua_State *L, lua_Integer first, lua_Integer las
 /* Moves count elements within one table or between two. */
 static void move(lua_State *L, int from, lua_Integer first, int to, lua_Integer target,
                  lua_Unsigned count) {
-    bool backwards = target > first && (lua_Unsigned)target - (lua_Unsigned)first < count;
+    bool backwards = from == to && target > first &&
+                     (lua_Unsigned)target - (lua_Unsigned)first < count;
     for (lua_Unsigned i = 0; i < count; i++) {
         lua_Integer at = (lua_Integer)(backwards ? count - 1 - i : i);
         lua_rawgeti(L, from, first + at);
@@ -100,8 +101,8 @@ static int table_concat(lua_State *L) {
     for (lua_Unsigned i = 0; i < count; i++) {
         int type = lua_rawgeti(L, 1, first + (lua_Integer)i);
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
-            return luaL_error(L, "invalid value (at index %I) in table for 'concat'",
-                              (LUAI_UACINT)(first + (lua_Integer)i));
+            return luaL_error(L, "invalid value (%s) at index %I in table for 'concat'",
+                              lua_typename(L, type), (LUAI_UACINT)(first + (lua_Integer)i));
         luaL_addvalue(&b);
         if (i + 1 < count) luaL_addlstring(&b, separator, separator_bytes);
         if (luaL_bufflen(&b) > vm_of(L)->limits->script_string)

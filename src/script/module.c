@@ -266,8 +266,10 @@ static void push_package(lua_State *L) {
     luaL_requiref(L, LUA_LOADLIBNAME, luaopen_package, false);
     sandbox_push_environment(L, false);
     lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_pushnil(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_setfield(L, -2, LUA_LOADLIBNAME);
+    lua_pop(L, 1);
 }
 
 void module_load_library(lua_State *L, const char *name) {

@@ -46,6 +46,7 @@ static bool is_in_class(int c, int class) {
     case 'u': in = isupper(c); break;
     case 'w': in = isalnum(c); break;
     case 'x': in = isxdigit(c); break;
+    case 'z': in = c == 0; break;
     default: return class == c;
     }
     return isupper(class) ? !in : in;

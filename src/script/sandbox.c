@@ -206,15 +206,27 @@ static void make_trusted(lua_State *L) {
     seal_environment(L);
 }
 
+/* stack: library ->; error messages find the names of functions in this table of the registry */
+static void name_functions(lua_State *L, const char *library) {
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, library);
+    lua_pop(L, 1);
+}
+
 void sandbox_open(lua_State *L) {
     lib_base_open(L);
     for (const luaL_Reg *l = libraries; l->name; l++) {
         l->func(L);
+        lua_pushvalue(L, -1);
+        name_functions(L, l->name);
         sandbox_seal(L);
         lua_setfield(L, -2, l->name);
     }
     module_push_require(L, false);
     lua_setfield(L, -2, "require");
+    lua_pushvalue(L, -1);
+    name_functions(L, LUA_GNAME);
     lua_pushcfunction(L, refuse_undeclared);
     set_index(L);
     lua_pushvalue(L, -1); /* stack: globals, globals */
@@ -226,8 +238,6 @@ void sandbox_open(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &environment_key);
     make_trusted(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &trusted_key);
-    lua_pushnil(L); /* the standard libraries as they were opened */
-    lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
 }
 
 void sandbox_push_environment(lua_State *L, bool trusted) {

@@ -1,0 +1,3 @@
+-- SPDX-License-Identifier: MIT
+local x = 1
+local = 2

@@ -1,0 +1,4 @@
+-- SPDX-License-Identifier: MIT
+return function(name)
+  return "hello, " .. name
+end

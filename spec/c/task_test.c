@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: MIT */
+/* Tasks: that they wait and go on, end exactly once whatever happens, and that nothing resumes a
+ * coroutine but who should. */
+#include "c/vm_rig.h"
+
+#include <stdlib.h>
+
+/* ---- a function that waits: wait(name) returns the name and what it was woken with ---- */
+
+struct bell {
+    struct wait wait;
+    struct list link; /* in bells */
+    char name[32];
+    int value;
+    bool fails, at_once;
+};
+
+struct belfry {
+    struct rig rig;
+    struct list bells;
+    int over; /* waits that are */
+    struct task *cancels;
+};
+
+static struct belfry *belfry_of(lua_State *L) { return vm_of(L)->script; }
+
+static int bell_push(lua_State *L, struct wait *w) {
+    struct bell *b = container_of(w, struct bell, wait);
+    if (b->fails) luaL_error(L, "bell broke");
+    lua_pushstring(L, b->name);
+    lua_pushinteger(L, b->value);
+    return 2;
+}
+
+static void bell_over(struct wait *w) {
+    struct bell *b = container_of(w, struct bell, wait);
+    struct belfry *f = w->task->vm->script;
+    list_remove(&b->link);
+    f->over++;
+    mem_free(b);
+}
+
+static int spec_wait(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1);
+    bool at_once = lua_toboolean(L, 2);
+    task_may_wait(L, "spec.wait");
+    struct bell *b = mem_new(sizeof *b);
+    b->wait.push = bell_push;
+    b->wait.over = bell_over;
+    snprintf(b->name, sizeof b->name, "%s", name);
+    list_push(&belfry_of(L)->bells, &b->link);
+    b->at_once = at_once;
+    if (at_once) { /* what it waits for has come before it waits */
+        b->wait.task = task_of(L);
+        b->value = 1;
+        task_resume(&b->wait);
+    }
+    return task_wait(L, &b->wait);
+}
+
+static int spec_cancel(lua_State *L) {
+    task_cancel(belfry_of(L)->cancels ? belfry_of(L)->cancels : task_of(L));
+    return 0;
+}
+
+/* Starts another task inside this one and returns what it said. */
+static int spec_nest(lua_State *L) {
+    struct script s;
+    const char *source = luaL_checkstring(L, 1);
+    memset(&s, 0, sizeof s);
+    s.source = source;
+    task_start(vm_of(L), &s.task, &filter_kind);
+    lua_pushstring(L, s.text);
+    lua_pushstring(L, s.code);
+    return 2;
+}
+
+static int open_spec(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"wait", spec_wait}, {"cancel", spec_cancel}, {"nest", spec_nest}, {NULL, NULL}};
+    sandbox_library(L, functions);
+    return 1;
+}
+
+static int add_spec(lua_State *L) {
+    vm_module(L, "moonlatch.spec", open_spec, false);
+    return 0;
+}
+
+static void belfry_init(struct belfry *f) {
+    memset(f, 0, sizeof *f);
+    list_init(&f->bells);
+    rig_init(&f->rig);
+    rig_open(&f->rig);
+    f->rig.vm->script = f;
+    assert_true(vm_protect(f->rig.vm, add_spec, NULL, NULL));
+}
+
+static void belfry_fini(struct belfry *f) { rig_fini(&f->rig); }
+
+/* Rings the bell of that name. */
+static void ring(struct belfry *f, const char *name, int value) {
+    LIST_EACH(&f->bells, link) {
+        struct bell *b = container_of(link, struct bell, link);
+        if (strcmp(b->name, name) != 0) continue;
+        b->value = value;
+        b->fails = value < 0;
+        task_resume(&b->wait);
+        return;
+    }
+    fail_msg("nobody waits for %s", name);
+}
+
+#define WAIT "local wait = require 'moonlatch.spec'.wait "
+
+/* ---- waiting ---- */
+
+static void a_task_waits_and_goes_on(void **state) {
+    struct belfry f;
+    struct script a, b;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &a, WAIT "local x = { wait('one') } local y = { wait('two') } return x[1], x[2], y[1], y[2]");
+    script_start(&f.rig, &b, WAIT "return wait('other')");
+    assert_false(a.ended);
+    ring(&f, "one", 1);
+    assert_false(a.ended);
+    ring(&f, "other", 9);
+    assert_true(b.ended);
+    assert_string_equal(b.text, "other 9");
+    ring(&f, "two", 2);
+    assert_true(a.ended);
+    assert_string_equal(a.text, "one 1 two 2");
+    assert_int_equal(f.over, 3);
+    assert_int_equal(f.rig.vm->task_count, 0);
+    belfry_fini(&f);
+}
+
+static void a_wait_may_be_over_before_it_begins(void **state) {
+    struct belfry f;
+    (void)state;
+    belfry_init(&f);
+    expect(&f.rig, WAIT "local n = 0 for i = 1, 100 do n = n + select(2, wait('x', true)) end return n", "100");
+    expect(&f.rig, WAIT "return coroutine.wrap(function() return wait('x', true) end)()", "x 1");
+    assert_int_equal(f.over, 101);
+    belfry_fini(&f);
+}
+
+static void waiting_passes_through_coroutines_and_pcall(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &s, WAIT
+        "local co = coroutine.wrap(function(...) "
+        "  local inner = coroutine.create(function() coroutine.yield(wait('deep')) return wait('deeper') end) "
+        "  local _, a, b = coroutine.resume(inner) "
+        "  local ok, c, d = pcall(function() return select(2, coroutine.resume(inner)) end) "
+        "  coroutine.yield(a, b) return ok, c, d end) "
+        "local a, b = co() local ok, c, d = co() return a, b, ok, c, d");
+    ring(&f, "deep", 3);
+    ring(&f, "deeper", 4);
+    assert_true(s.ended);
+    assert_string_equal(s.text, "deep 3 true deeper 4");
+    belfry_fini(&f);
+}
+
+static void what_waits_is_resumed_by_nobody_else(void **state) {
+    struct belfry f;
+    struct script a;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &a, WAIT "local shared = require 'shared' "
+                 "shared.task = coroutine.running() "
+                 "shared.inner = coroutine.create(function() return wait('bell') end) "
+                 "return coroutine.resume(shared.inner)");
+    assert_false(a.ended);
+    expect(&f.rig, "return coroutine.resume(require 'shared'.inner)", "false cannot resume waiting coroutine");
+    expect(&f.rig, "return coroutine.resume(require 'shared'.task)", "false cannot resume waiting coroutine");
+    expect(&f.rig, "return coroutine.status(require 'shared'.inner)", "suspended");
+    ring(&f, "bell", 5);
+    assert_string_equal(a.text, "true bell 5");
+    expect(&f.rig, "return coroutine.resume(require 'shared'.inner)", "false cannot resume dead coroutine");
+    /* its coroutine is in the pool, or runs this very script */
+    struct script s;
+    rig_run(&f.rig, &s, "local t = require 'shared'.task return (coroutine.resume(t)), coroutine.status(t)");
+    assert_true(!strcmp(s.text, "false dead") || !strcmp(s.text, "false running"));
+    expect_error(&f.rig, "coroutine.yield(1)", "outside a coroutine");
+    belfry_fini(&f);
+}
+
+static void waiting_is_refused_where_it_cannot_be(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &s, WAIT "return setmetatable({}, { __index = function() return wait('x') end }).y");
+    ring(&f, "x", 1); /* Lua's own metamethods may wait, and iterators of a for loop */
+    assert_string_equal(s.text, "x");
+    script_start(&f.rig, &s, WAIT "local n = 0 for _, v in function(_, c) if not c then return wait('x') end end do n = n + v end return n");
+    ring(&f, "x", 3);
+    assert_string_equal(s.text, "3");
+    expect_error(&f.rig, WAIT "table.sort({ 1, 2 }, function() wait('x') end)", "spec.wait may not wait here");
+    expect_error(&f.rig, WAIT "string.gsub('x', 'x', function() wait('x') end)", "spec.wait may not wait here");
+    expect_error(&f.rig, WAIT "local co = coroutine.wrap(function() wait('x') end) table.sort({ 1, 2 }, co)",
+                 "spec.wait may not wait here");
+    expect_error(&f.rig, "require 'waits'", "spec.wait may not wait here");
+    memset(&s, 0, sizeof s);
+    s.source = WAIT "return wait('x')";
+    task_start(f.rig.vm, &s.task, &filter_kind);
+    assert_non_null(strstr(s.text, "spec.wait may not wait in filter"));
+    belfry_fini(&f);
+}
+
+static void an_error_in_push_is_the_scripts(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &s, WAIT "return wait('a')");
+    ring(&f, "a", -1);
+    assert_string_equal(s.code, "script_error");
+    script_start(&f.rig, &s, WAIT "local ok, e = pcall(wait, 'a') return ok, e, wait('b')");
+    ring(&f, "a", -1);
+    ring(&f, "b", 2);
+    assert_string_equal(s.text, "false bell broke b 2");
+    script_start(&f.rig, &s, WAIT "return (pcall(wait, 'a'))");
+    ring(&f, "a", -1);
+    assert_string_equal(s.text, "false");
+    assert_int_equal(f.over, 4);
+    belfry_fini(&f);
+}
+
+/* ---- cancelling ---- */
+
+static void a_cancelled_task_ends_once(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    script_start(&f.rig, &s, WAIT "wait('x')");
+    task_cancel(&s.task);
+    assert_true(s.ended && s.how == TASK_CANCELLED);
+    task_cancel(&s.task);
+    assert_true(list_empty(&f.bells));
+    rig_run(&f.rig, &s, "require 'moonlatch.spec'.cancel() return 1");
+    assert_int_equal(s.how, TASK_CANCELLED);
+    rig_run(&f.rig, &s, WAIT "require 'moonlatch.spec'.cancel() wait('x')");
+    assert_int_equal(s.how, TASK_CANCELLED);
+    rig_run(&f.rig, &s, WAIT "require 'moonlatch.spec'.cancel() wait('x', true)");
+    assert_int_equal(s.how, TASK_CANCELLED);
+    rig_run(&f.rig, &s, "require 'moonlatch.spec'.cancel() error('x')");
+    assert_int_equal(s.how, TASK_CANCELLED);
+    assert_int_equal(f.rig.vm->task_count, 0);
+    assert_int_equal(f.over, 3);
+    belfry_fini(&f);
+}
+
+static void the_end_of_the_vm_cancels_all(void **state) {
+    struct belfry f;
+    struct script s[10];
+    (void)state;
+    belfry_init(&f);
+    for (int i = 0; i < 10; i++)
+        script_start(&f.rig, &s[i], i % 2 ? WAIT "coroutine.wrap(function() wait('x') end)()"
+                                          : "require 'moonlatch.time'.sleep(60)");
+    belfry_fini(&f);
+    for (int i = 0; i < 10; i++) assert_true(s[i].ended && s[i].how == TASK_CANCELLED);
+    assert_int_equal(f.over, 5);
+}
+
+static void there_are_not_more_tasks_than_allowed(void **state) {
+    struct belfry f;
+    struct script *s = mem_new(101 * sizeof *s);
+    (void)state;
+    belfry_init(&f);
+    f.rig.limits.script_tasks = 100;
+    for (int i = 0; i <= 100; i++) script_start(&f.rig, &s[i], WAIT "return wait('x')");
+    assert_false(s[99].ended);
+    assert_true(s[100].ended);
+    assert_string_equal(s[100].code, "overload");
+    for (int i = 0; i < 100; i++) ring(&f, "x", i);
+    assert_true(s[99].ended);
+    assert_string_equal(s[99].text, "x 99");
+    assert_int_equal(f.rig.vm->idle_count, VM_IDLE);
+    expect(&f.rig, "return 1", "1");
+    belfry_fini(&f);
+    mem_free(s);
+}
+
+/* ---- nesting and time ---- */
+
+static void tasks_start_inside_tasks(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    expect(&f.rig, "return require 'moonlatch.spec'.nest('return 1 + 1')", "2 ");
+    expect(&f.rig, "return coroutine.wrap(function() return require 'moonlatch.spec'.nest('return 1 + 1') end)()", "2 ");
+    expect(&f.rig, "return select(2, require 'moonlatch.spec'.nest('error(1)'))", "script_error");
+    rig_run(&f.rig, &s, "local nest = require 'moonlatch.spec'.nest "
+            "local text = 'return 1' for i = 1, 50 do text = ('return require \"moonlatch.spec\".nest(%q)'):format(text) end "
+            "return nest(text)");
+    assert_true(s.ended);
+    belfry_fini(&f);
+}
+
+static void the_end_of_a_slice_ends_the_outer_task_too(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    rig_run(&f.rig, &s, "local nest = require 'moonlatch.spec'.nest pcall(nest, 'while true do end') while true do end");
+    assert_string_equal(s.code, "script_timeout");
+    assert_true(s.ms < 1000);
+    rig_run(&f.rig, &s, "local nest = require 'moonlatch.spec'.nest while true do pcall(nest, 'while true do end') end");
+    assert_string_equal(s.code, "script_timeout");
+    assert_true(s.ms < 1000);
+    assert_int_equal(*metrics_cell(f.rig.core.metrics, "limit_hits_total", "limit", "script_time", "spec"), 2);
+    expect(&f.rig, "return 1", "1");
+    belfry_fini(&f);
+}
+
+static void waiting_takes_nothing_of_the_time(void **state) {
+    struct belfry f;
+    (void)state;
+    belfry_init(&f);
+    expect(&f.rig, "local time = require 'moonlatch.time' local t = time.monotonic() "
+                   "for i = 1, 4 do time.sleep(0.03) end local took = time.monotonic() - t "
+                   "return took >= 0.12 and took < 2", "true");
+    expect(&f.rig, "local time = require 'moonlatch.time' time.sleep(0) return time.now() > 1.7e9", "true");
+    expect_error(&f.rig, "require 'moonlatch.time'.sleep(-1)", "0 to 86400");
+    expect_error(&f.rig, "require 'moonlatch.time'.sleep(0 / 0)", "0 to 86400");
+    expect_error(&f.rig, "require 'moonlatch.time'.sleep(1 / 0)", "0 to 86400");
+    expect_error(&f.rig, "require 'moonlatch.time'.sleep({})", "number expected");
+    belfry_fini(&f);
+}
+
+/* A coroutine made at load time, or in another task, is watched like any other. */
+static void a_kept_coroutine_is_stopped(void **state) {
+    struct belfry f;
+    struct script s;
+    (void)state;
+    belfry_init(&f);
+    expect(&f.rig, "local shared = require 'shared' shared.kept = coroutine.create(function() while true do end end) "
+                   "shared.half = coroutine.create(function() coroutine.yield() while true do end end) "
+                   "return coroutine.resume(shared.half)", "true");
+    rig_run(&f.rig, &s, "while true do coroutine.resume(require 'shared'.kept) end");
+    assert_string_equal(s.code, "script_timeout");
+    rig_run(&f.rig, &s, "pcall(coroutine.resume, require 'shared'.half) while true do end");
+    assert_string_equal(s.code, "script_timeout");
+    belfry_fini(&f);
+}
+
+/* ---- what it costs ---- */
+
+struct empty {
+    struct task task;
+    int function, ended;
+};
+
+static int empty_push(lua_State *L, struct task *t) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, container_of(t, struct empty, task)->function);
+    lua_pushinteger(L, 1);
+    return 1;
+}
+
+static void empty_ended(struct task *t, enum task_end how, const struct script_error *e) {
+    (void)how;
+    (void)e;
+    container_of(t, struct empty, task)->ended++;
+}
+
+static int make_function(lua_State *L) {
+    struct empty *e = lua_touserdata(L, 1);
+    assert_int_equal(luaL_loadstring(L, "local x = ... return x"), LUA_OK);
+    e->function = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+/* Prints the figure when asked for (SPEC_VERBOSE); what it must not do is allocate. */
+static void a_task_costs_little(void **state) {
+    static const struct task_kind kind = {"empty", false, empty_push, NULL, empty_ended};
+    struct belfry f;
+    struct empty e = {.ended = 0};
+    int count = getenv("SPEC_VERBOSE") ? 5000000 : 10000;
+    (void)state;
+    belfry_init(&f);
+    assert_true(vm_protect(f.rig.vm, make_function, &e, NULL));
+    task_start(f.rig.vm, &e.task, &kind);
+    size_t used = f.rig.vm->used;
+    clock_t start = clock();
+    for (int i = 0; i < count; i++) task_start(f.rig.vm, &e.task, &kind);
+    double ns = (double)(clock() - start) * (1e9 / CLOCKS_PER_SEC);
+    if (getenv("SPEC_VERBOSE")) fprintf(stderr, "%.0f ns a task\n", ns / count);
+    assert_int_equal(e.ended, count + 1);
+    assert_int_equal(f.rig.vm->used, used);
+    belfry_fini(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_task_waits_and_goes_on),
+        cmocka_unit_test(a_wait_may_be_over_before_it_begins),
+        cmocka_unit_test(waiting_passes_through_coroutines_and_pcall),
+        cmocka_unit_test(what_waits_is_resumed_by_nobody_else),
+        cmocka_unit_test(waiting_is_refused_where_it_cannot_be),
+        cmocka_unit_test(an_error_in_push_is_the_scripts),
+        cmocka_unit_test(a_cancelled_task_ends_once),
+        cmocka_unit_test(the_end_of_the_vm_cancels_all),
+        cmocka_unit_test(there_are_not_more_tasks_than_allowed),
+        cmocka_unit_test(tasks_start_inside_tasks),
+        cmocka_unit_test(the_end_of_a_slice_ends_the_outer_task_too),
+        cmocka_unit_test(waiting_takes_nothing_of_the_time),
+        cmocka_unit_test(a_kept_coroutine_is_stopped),
+        cmocka_unit_test(a_task_costs_little),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
