@@ -25,16 +25,11 @@ void buf_unref(struct buf *b) {
     if (b && --b->refs == 0) mem_free(b);
 }
 
-static void grow(struct text *t, size_t want) {
+void text_grow(struct text *t, size_t n) {
     size_t cap = t->cap ? t->cap : 120;
-    while (cap < want) cap += cap;
+    while (cap - t->n < n) cap += cap;
     t->buf = mem_grow(t->buf, sizeof *t->buf + cap);
     t->cap = cap;
-}
-
-char *text_reserve(struct text *t, size_t n) {
-    if (t->cap - t->n < n || !t->buf) grow(t, t->n + n);
-    return t->buf->data + t->n;
 }
 
 void text_u64(struct text *t, uint64_t value) {

@@ -40,8 +40,13 @@ struct text {
     size_t cap;
 };
 
+void text_grow(struct text *t, size_t n); /* private to text_reserve */
+
 /* Room for n more bytes, to be filled and then counted with text_commit. */
-char *text_reserve(struct text *t, size_t n) __attribute__((returns_nonnull));
+static inline char *text_reserve(struct text *t, size_t n) {
+    if (t->cap - t->n < n || !t->buf) text_grow(t, n);
+    return t->buf->data + t->n;
+}
 static inline void text_commit(struct text *t, size_t n) { t->n += n; }
 
 static inline void text_char(struct text *t, char c) {
