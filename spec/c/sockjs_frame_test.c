@@ -45,11 +45,11 @@ static void keeps_lone_surrogates_and_replaces_what_is_no_utf8(void **state) {
     assert_wrapped("\xed\xa0\x80x\xed\xbf\xbf", "a[\"\\ud800x\\udfff\"]");
     assert_wrapped("\xff", "a[\"\\ufffd\"]");
     assert_wrapped("\x80z", "a[\"\\ufffdz\"]");
-    assert_wrapped("\xc0\xaf", "a[\"\\ufffd\\ufffd\"]");         /* overlong */
+    assert_wrapped("\xc0\xaf", "a[\"\\ufffd\\ufffd\"]"); /* overlong */
     assert_wrapped("\xe0\x80\x80", "a[\"\\ufffd\\ufffd\\ufffd\"]");
     assert_wrapped("\xf0\x80\x80\x80", "a[\"\\ufffd\\ufffd\\ufffd\\ufffd\"]");
     assert_wrapped("\xf4\x90\x80\x80", "a[\"\\ufffd\\ufffd\\ufffd\\ufffd\"]"); /* too large */
-    assert_wrapped("\xe2\x82", "a[\"\\ufffd\\ufffd\"]");         /* cut */
+    assert_wrapped("\xe2\x82", "a[\"\\ufffd\\ufffd\"]");                       /* cut */
     assert_wrapped("\xe2\x82q", "a[\"\\ufffd\\ufffdq\"]");
 }
 
@@ -66,7 +66,8 @@ static void escapes_alike_at_every_offset(void **state) {
 
 static void merges_frames_in_order(void **state) {
     (void)state;
-    struct buf *frames[] = {sockjs_wrap(SLICE("a")), sockjs_wrap(SLICE("")), sockjs_wrap(SLICE("]"))};
+    struct buf *frames[] = {sockjs_wrap(SLICE("a")), sockjs_wrap(SLICE("")),
+                            sockjs_wrap(SLICE("]"))};
     struct buf *all = sockjs_merge(frames, 3), *one = sockjs_merge(frames, 1);
     assert_slice(buf_slice(all), "a[\"a\",\"\",\"]\"]");
     assert_slice(buf_slice(one), "a[\"a\"]");

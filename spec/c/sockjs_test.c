@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* SockJS sessions without a script: requests over socket pairs, the raw dialect, hooks written in C. */
+/* SockJS sessions without a script: requests over socket pairs, the raw dialect, hooks written in
+ * C. */
 #include "core/hooks.h"
 #include "core/hub.h"
 #include "net/net.h"
@@ -31,7 +32,7 @@ struct world {
     struct socket *socket; /* the last that connected */
     struct login *login;   /* the last that was asked for */
     size_t connected, disconnected;
-    int code;              /* of the last disconnect */
+    int code; /* of the last disconnect */
     bool close_at_once;
     int fds[CLIENTS];
     struct text got[CLIENTS];
@@ -149,8 +150,8 @@ static void client_write(struct world *w, int client, const char *bytes) {
         int pair[2];
         struct ip peer;
         assert_true(ip_parse(SLICE("203.0.113.9"), &peer));
-        assert_int_equal(
-            socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+                         0);
         w->fds[client] = pair[0];
         http_accept(&w->net, pair[1], &peer, handler, w);
     }
@@ -197,7 +198,9 @@ static void assert_poll(struct world *w, int client, const char *path, const cha
     assert_answer(w, client, 200, body);
 }
 
-static void assert_waits(struct world *w, int client) { assert_string_equal(output(w, client), ""); }
+static void assert_waits(struct world *w, int client) {
+    assert_string_equal(output(w, client), "");
+}
 
 static void send_text(struct world *w, const char *text) {
     struct buf *b = buf_copy(slice_of(text));
@@ -310,7 +313,8 @@ static void a_stream_ends_with_the_close_frame(void **state) {
     output(w, 0);
     send_text(w, "last");
     socket_close(w->socket, 3000, "Go away!");
-    assert_string_equal(output(w, 0), "a\r\na[\"last\"]\n\r\n13\r\nc[3000,\"Go away!\"]\n\r\n0\r\n\r\n");
+    assert_string_equal(output(w, 0),
+                        "a\r\na[\"last\"]\n\r\n13\r\nc[3000,\"Go away!\"]\n\r\n0\r\n\r\n");
 }
 
 static void what_was_queued_goes_before_the_close_frame(void **state) {
@@ -464,11 +468,15 @@ static void speaks_frames_over_a_websocket(void **state) {
     assert_memory_equal(text, "HTTP/1.1 101 ", 13);
     assert_string_equal(strstr(text, "\r\n\r\n") + 4, "\x81\x01o");
     ws_write(w, 0, "[\"x\",\"y\"]");
-    assert_string_equal(output(w, 0), "\x81\x06" "a[\"x\"]\x81\x06" "a[\"y\"]");
+    assert_string_equal(output(w, 0), "\x81\x06"
+                                      "a[\"x\"]\x81\x06"
+                                      "a[\"y\"]");
     ws_write(w, 0, "\"bare\"");
-    assert_string_equal(output(w, 0), "\x81\x09" "a[\"bare\"]");
+    assert_string_equal(output(w, 0), "\x81\x09"
+                                      "a[\"bare\"]");
     ws_write(w, 0, "\"close\"");
-    assert_string_equal(output(w, 0), "\x81\x0f" "c[3001,\"asked\"]\x88\x10\x03\xe8Normal closure");
+    assert_string_equal(output(w, 0), "\x81\x0f"
+                                      "c[3001,\"asked\"]\x88\x10\x03\xe8Normal closure");
     hang_up(w, 0);
     turns(w, 3);
     assert_int_equal(w->code, 3001);
@@ -479,7 +487,8 @@ static void broken_frames_close_a_websocket(void **state) {
     client_write(w, 0, "GET /0/s/websocket" HANDSHAKE);
     output(w, 0);
     ws_write(w, 0, "[\"a");
-    assert_string_equal(output(w, 0), "\x88\x11\x0b\xb8" "Broken framing.");
+    assert_string_equal(output(w, 0), "\x88\x11\x0b\xb8"
+                                      "Broken framing.");
     hang_up(w, 0);
     turns(w, 3);
     assert_int_equal(w->code, 3000);
@@ -493,7 +502,8 @@ static void the_raw_websocket_has_no_frames(void **state) {
     ws_write(w, 0, "[\"x\"]");
     assert_string_equal(output(w, 0), "\x81\x05[\"x\"]");
     ws_write(w, 0, "close");
-    assert_string_equal(output(w, 0), "\x88\x07\x0b\xb9" "asked");
+    assert_string_equal(output(w, 0), "\x88\x07\x0b\xb9"
+                                      "asked");
 }
 
 static void a_websocket_waits_for_its_judgement_too(void **state) {

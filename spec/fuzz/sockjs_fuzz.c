@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a body, a path and a message. What a client sends comes back the same through a frame;
- * a frame is JSON whatever the message was; no framing lets a message out of its frame. */
+/* Any bytes as a body, a path and a message. What a client sends comes back the same through a
+ * frame; a frame is JSON whatever the message was; no framing lets a message out of its frame. */
 #include "base/utf8.h"
 #include "transport/sockjs_frame.h"
 #include "transport/sockjs_url.h"

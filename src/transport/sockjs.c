@@ -6,8 +6,8 @@
  *         \__________\__________________/
  *
  * JUDGED takes no time where no script decides. A receiver that ends as it should starts the
- * disconnect_delay; one that is cut off ends the session, because nobody knows what arrived. CLOSING
- * keeps the id only to repeat the close frame: the core has heard of the end by then.
+ * disconnect_delay; one that is cut off ends the session, because nobody knows what arrived.
+ * CLOSING keeps the id only to repeat the close frame: the core has heard of the end by then.
  *
  * Nothing is written from session_send and session_close: frames are queued and leave at the end of
  * the turn, so that the messages of a turn share a polling answer. */
@@ -151,8 +151,10 @@ static void session_gone(struct sockjs_session *s, const char *reason) {
     timer_stop(loop, &s->timer);
     deferred_cancel(&s->later);
     if (s->login) s->login->asker = NULL;
-    if (s->close_frame) session_ended(&s->session, s->close_code, s->close_reason);
-    else session_ended(&s->session, 1006, reason);
+    if (s->close_frame)
+        session_ended(&s->session, s->close_code, s->close_reason);
+    else
+        session_ended(&s->session, 1006, reason);
     deferred_init(&s->later, on_free);
     loop_defer(loop, LOOP_FREE, &s->later);
 }

@@ -13,6 +13,7 @@
  *   sockjs_receiver  the answers that carry frames
  *   sockjs           sessions over HTTP: their life, their queue, their clock
  *   sockjs_ws        the WebSocket endpoints, where session and connection are one
+ *   sockjs_url       what the paths stand for
  *   sockjs_frame     the texts */
 
 struct login;
@@ -21,9 +22,9 @@ struct login;
 struct sockjs {
     struct endpoint *endpoint;
     struct net *net;
-    struct map sessions;     /* struct sockjs_session, by the id that the client chose */
-    struct map addresses;    /* struct sockjs_address: who has sessions without receiver */
-    struct ws_settings ws;   /* of both WebSocket endpoints */
+    struct map sessions;   /* struct sockjs_session, by the id that the client chose */
+    struct map addresses;  /* struct sockjs_address: who has sessions without receiver */
+    struct ws_settings ws; /* of both WebSocket endpoints */
 };
 
 /* ---- sessions over HTTP ---- */
@@ -37,19 +38,19 @@ enum sockjs_state {
 
 struct sockjs_session {
     struct session session;
-    struct map_link by_id;         /* in sockjs->sessions while not GONE */
+    struct map_link by_id; /* in sockjs->sessions while not GONE */
     struct sockjs *sockjs;
-    struct receiver *receiver;     /* owned; NULL: none is there, which it may be for a while */
-    const struct sockjs_way *way;  /* of the last receiver */
+    struct receiver *receiver;      /* owned; NULL: none is there, which it may be for a while */
+    const struct sockjs_way *way;   /* of the last receiver */
     struct sockjs_address *address; /* counts it while it has no receiver; NULL: not counted */
-    struct ip ip;                  /* under which it is counted; all zeros: never */
-    struct timer timer;            /* heartbeat with a receiver, disconnect_delay without */
-    struct deferred later;         /* what the end of the turn brings */
-    struct login *login;           /* while JUDGED */
-    struct buf **queue;            /* frames of one message each */
+    struct ip ip;                   /* under which it is counted; all zeros: never */
+    struct timer timer;             /* heartbeat with a receiver, disconnect_delay without */
+    struct deferred later;          /* what the end of the turn brings */
+    struct login *login;            /* while JUDGED */
+    struct buf **queue;             /* frames of one message each */
     uint32_t queue_first, queued, queue_size;
     uint64_t queued_bytes;
-    struct buf *close_frame;       /* from CLOSING on */
+    struct buf *close_frame; /* from CLOSING on */
     char *close_reason;
     int close_code;
     uint8_t state;
@@ -59,8 +60,8 @@ struct sockjs_session {
 /* The session with this id, or NULL. */
 struct sockjs_session *sockjs_find(struct sockjs *k, struct slice id);
 
-/* Whether another session from this address may be opened: 0, or the status to refuse it with. ip is
- * all zeros when the address does not count. */
+/* Whether another session from this address may be opened: 0, or the status to refuse it with. ip
+ * is all zeros when the address does not count. */
 int sockjs_admits(struct sockjs *k, const struct ip *ip);
 
 /* Opens a session for its first receiver (taken), which gets its "o", or an error when the script

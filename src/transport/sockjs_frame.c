@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A message is a JSON string inside a frame, and on some transports the frame is a string once more
  * inside JavaScript. The inner string escapes what browsers and proxies have been seen to mangle:
- * controls, some format characters, the last of the basic plane, and all surrogates. So nothing above
- * U+FFFF and no line end is ever on the wire, and the outer forms have little left to do. */
+ * controls, some format characters, the last of the basic plane, and all surrogates. So nothing
+ * above U+FFFF and no line end is ever on the wire, and the outer forms have little left to do. */
 #include "transport/sockjs_frame.h"
 
 #include "base/word.h"
@@ -95,8 +95,10 @@ static size_t copy_plain(char *p, struct slice s) {
 static size_t put_character(char **p, struct slice s) {
     unsigned char c = (unsigned char)*s.p;
     if (c >= 0x80) return put_wide(p, s);
-    if (c >= ' ' && c != '"' && c != '\\') *(*p)++ = (char)c;
-    else *p = put_ascii(*p, c);
+    if (c >= ' ' && c != '"' && c != '\\')
+        *(*p)++ = (char)c;
+    else
+        *p = put_ascii(*p, c);
     return 1;
 }
 
@@ -356,8 +358,10 @@ enum sockjs_body sockjs_body_check(struct sockjs_messages *m, struct slice body,
 bool sockjs_body_next(struct sockjs_messages *m, struct slice *message) {
     struct json_value item = {JSON_STRING, m->rest};
     if (!m->rest.n) return false;
-    if (m->lone) m->rest = (struct slice){NULL, 0};
-    else if (!json_next(&m->rest, &item)) return false;
+    if (m->lone)
+        m->rest = (struct slice){NULL, 0};
+    else if (!json_next(&m->rest, &item))
+        return false;
     text_clear(&m->room);
     *message = json_string(item.raw, &m->room);
     return true;

@@ -6,12 +6,12 @@
 #include "base/json.h"
 #include "base/limits.h"
 
-/* The texts of SockJS: frames, how each transport writes them, and the bodies that clients send. All
- * pure: nothing here knows a connection. */
+/* The texts of SockJS: frames, how each transport writes them, and the bodies that clients send.
+ * All pure: nothing here knows a connection. */
 
 /* A message as the frame a["..."]. Whatever cannot stand as it is in every transport is escaped, so
- * the frame is valid UTF-8 without controls; text may be WTF-8 (lone surrogates come out as \udxxx),
- * and a byte that is neither becomes \ufffd. The caller owns it. */
+ * the frame is valid UTF-8 without controls; text may be WTF-8 (lone surrogates come out as
+ * \udxxx), and a byte that is neither becomes \ufffd. The caller owns it. */
 struct buf *sockjs_wrap(struct slice text) __attribute__((returns_nonnull, warn_unused_result));
 
 /* One frame with the messages of n > 0 frames that sockjs_wrap made. The caller owns it. */

@@ -65,8 +65,8 @@ static bool picks_origins(const struct endpoint *ep) {
     return ep->conf->auth == AUTH_REQUEST || (ep->site->conf->origins && *ep->site->conf->origins);
 }
 
-/* Clients always send credentials, and a browser refuses "*" for those: so the origin is named. What
- * a page may not have is kept from it by opening_origin, not by leaving a header out. */
+/* Clients always send credentials, and a browser refuses "*" for those: so the origin is named.
+ * What a page may not have is kept from it by opening_origin, not by leaving a header out. */
 void sockjs_cors_headers(struct sockjs_headers *h, const struct sockjs *k, const struct request *r,
                          bool event_source) {
     struct slice origin = http_header(r, "Origin");
@@ -118,7 +118,8 @@ static void reply_info(struct sockjs *k, struct request *r) {
     sockjs_header(&h, "Content-Type", SLICE("application/json; charset=UTF-8"));
     add_no_cache(&h);
     sockjs_cors_headers(&h, k, r, false);
-    text_format(&body, "{\"websocket\":%s,\"origins\":[\"*:*\"],\"cookie_needed\":%s,\"entropy\":%lu}",
+    text_format(&body,
+                "{\"websocket\":%s,\"origins\":[\"*:*\"],\"cookie_needed\":%s,\"entropy\":%lu}",
                 conf->websocket ? "true" : "false", conf->jsessionid ? "true" : "false",
                 (unsigned long)random_u32(k->net->random));
     http_reply(r, 200, h.list, text_slice(&body));
@@ -239,8 +240,8 @@ static enum sockjs_body receive_body(struct sockjs *k, struct sockjs_session *s,
     struct slice payload;
     enum sockjs_body body = find_payload(r, jsonp, &room, &payload);
     if (body == SOCKJS_BODY_GOOD)
-        body = sockjs_body_check(&messages, payload, limits, limits->sockjs_messages_per_body,
-                                 false);
+        body =
+            sockjs_body_check(&messages, payload, limits, limits->sockjs_messages_per_body, false);
     if (body == SOCKJS_BODY_GOOD) hand_over(s, &messages);
     sockjs_body_fini(&messages);
     text_fini(&room);
@@ -257,15 +258,11 @@ static void serve_send(struct sockjs *k, struct request *r, struct slice id, boo
     case SOCKJS_BODY_GOOD:
         reply_send(k, r, jsonp, jsonp ? 200 : 204, jsonp ? SLICE("ok") : SLICE(""));
         break;
-    case SOCKJS_BODY_EMPTY:
-        reply_send(k, r, jsonp, 500, SLICE("Payload expected."));
-        break;
-    case SOCKJS_BODY_BROKEN:
-        reply_send(k, r, jsonp, 500, SLICE("Broken JSON encoding."));
-        break;
+    case SOCKJS_BODY_EMPTY: reply_send(k, r, jsonp, 500, SLICE("Payload expected.")); break;
+    case SOCKJS_BODY_BROKEN: reply_send(k, r, jsonp, 500, SLICE("Broken JSON encoding.")); break;
     case SOCKJS_BODY_TOO_MANY:
         site_limit(k->endpoint->site, "sockjs_messages_per_body");
-        reply_send(k, r, jsonp, 500, SLICE("Too many messages."));
+        reply_send(k, r, jsonp, 500, SLICE("Broken JSON encoding. Too many messages."));
         break;
     }
 }
@@ -315,10 +312,25 @@ static bool origin_fits(const struct sockjs *k, const struct request *r,
     return opening_origin(k->endpoint, r) && (url->way != &sockjs_jsonp || script_origin(k, r));
 }
 
+static void answer(struct sockjs *k, struct request *r, const struct sockjs_url *url) {
+    switch (url->action) {
+    case SOCKJS_NOTHING: reply_not_found(r); break;
+    case SOCKJS_GREETING: reply_greeting(r); break;
+    case SOCKJS_INFO: reply_info(k, r); break;
+    case SOCKJS_IFRAME: reply_iframe(k, r); break;
+    case SOCKJS_RECEIVE: sockjs_receive(k, r, url->way, url->session); break;
+    case SOCKJS_SEND: serve_send(k, r, url->session, false); break;
+    case SOCKJS_JSONP_SEND: serve_send(k, r, url->session, true); break;
+    case SOCKJS_SOCKET: sockjs_ws_serve(k, r, false); break;
+    case SOCKJS_RAW_SOCKET: sockjs_ws_serve(k, r, true); break;
+    }
+}
+
 static void serve(struct endpoint *ep, struct request *r, struct slice rest) {
     struct sockjs *k = ep->state;
     struct sockjs_url url = sockjs_url_parse(rest);
-    if (url.action == SOCKJS_NOTHING || (is_socket(url.action) && !ep->conf->websocket))
+    if (is_socket(url.action) && !ep->conf->websocket) url.action = SOCKJS_NOTHING;
+    if (url.action == SOCKJS_NOTHING)
         reply_not_found(r);
     else if (!method_fits(&url, r->method))
         reply_not_allowed(r, &url);
@@ -326,17 +338,8 @@ static void serve(struct endpoint *ep, struct request *r, struct slice rest) {
         http_error(r, 403, "origin not allowed");
     else if (r->method == HTTP_OPTIONS)
         reply_preflight(k, r, url.action == SOCKJS_INFO);
-    else switch (url.action) {
-        case SOCKJS_GREETING: reply_greeting(r); break;
-        case SOCKJS_INFO: reply_info(k, r); break;
-        case SOCKJS_IFRAME: reply_iframe(k, r); break;
-        case SOCKJS_RECEIVE: sockjs_receive(k, r, url.way, url.session); break;
-        case SOCKJS_SEND: serve_send(k, r, url.session, false); break;
-        case SOCKJS_JSONP_SEND: serve_send(k, r, url.session, true); break;
-        case SOCKJS_SOCKET: sockjs_ws_serve(k, r, false); break;
-        case SOCKJS_RAW_SOCKET: sockjs_ws_serve(k, r, true); break;
-        case SOCKJS_NOTHING: break; /* answered above */
-        }
+    else
+        answer(k, r, &url);
 }
 
 const struct transport sockjs_transport = {

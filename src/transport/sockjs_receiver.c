@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The answers that carry frames. A streaming one is begun when its session takes it and has a chunk
- * for each frame; a polling one is written whole with its only frame, because what it is going to be
- * is not known before. */
+ * for each frame; a polling one is written whole with its only frame, because what it is going to
+ * be is not known before. */
 #include "transport/sockjs_receiver.h"
 
 #include "transport/opening.h"
@@ -75,8 +75,10 @@ static void write_frame(struct receiver *rc, struct slice frame, bool last) {
     struct text text = {0};
     rc->way->frame(&text, frame, callback_of(rc));
     struct buf *piece = text_take(&text);
-    if (rc->way->streaming) write_streaming(rc, piece, last);
-    else write_polling(rc, piece);
+    if (rc->way->streaming)
+        write_streaming(rc, piece, last);
+    else
+        write_polling(rc, piece);
     buf_unref(piece);
 }
 
@@ -88,7 +90,9 @@ void receiver_refuse(struct receiver *rc, int status) {
     http_error(r, status, status == 403 ? "not allowed here" : "no session can be opened now");
 }
 
-void receiver_drop(struct receiver *rc, const char *reason) { http_drop(receiver_free(rc), reason); }
+void receiver_drop(struct receiver *rc, const char *reason) {
+    http_drop(receiver_free(rc), reason);
+}
 
 bool receiver_is_cut(const struct receiver *rc) { return !conn_is_open(rc->request->conn); }
 
@@ -143,8 +147,10 @@ static void begin(struct receiver *rc, struct slice id) {
     struct ip ip = counted_ip(k->net, rc->request);
     int status = sockjs_opening_status(k, rc->request);
     if (!status) status = sockjs_admits(k, &ip);
-    if (status) receiver_refuse(rc, status);
-    else sockjs_begin(k, id, &ip, rc);
+    if (status)
+        receiver_refuse(rc, status);
+    else
+        sockjs_begin(k, id, &ip, rc);
 }
 
 void sockjs_receive(struct sockjs *k, struct request *r, const struct sockjs_way *way,
@@ -164,6 +170,8 @@ void sockjs_receive(struct sockjs *k, struct request *r, const struct sockjs_way
         sockjs_lost(s);
         s = NULL;
     }
-    if (s) sockjs_attach(s, rc);
-    else begin(rc, id);
+    if (s)
+        sockjs_attach(s, rc);
+    else
+        begin(rc, id);
 }

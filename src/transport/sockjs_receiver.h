@@ -4,9 +4,9 @@
 
 #include "transport/sockjs.h"
 
-/* An HTTP request that waits for frames. It belongs to its session from sockjs_begin or sockjs_attach
- * on, and ends in one of four ways: with a frame that was its last, with an error instead of an
- * answer, dropped by us, or cut off by its peer (sockjs_lost). Each of them frees it. */
+/* An HTTP request that waits for frames. It belongs to its session from sockjs_begin or
+ * sockjs_attach on, and ends in one of four ways, each of which frees it: with a frame that was its
+ * last, with an error instead of an answer, dropped by us, or cut off by its peer (sockjs_lost). */
 struct receiver {
     const struct sockjs_way *way;
     struct sockjs *sockjs;

@@ -2,8 +2,8 @@
 /* The URL map of an endpoint. Any path but the greeting's may end in one more slash. */
 #include "transport/sockjs_url.h"
 
-/* Ids are opaque: '.' and '/' are out, and so are their escapes, because whoever stands before us may
- * have decoded what we do not. */
+/* Ids are opaque: '.' and '/' are out, and so are their escapes, because whoever stands before us
+ * may have decoded what we do not. */
 static bool id_valid(struct slice id) {
     if (id.n == 0 || id.n > SOCKJS_ID_MAX) return false;
     for (size_t i = 0; i < id.n; i++) {
@@ -31,9 +31,12 @@ static struct sockjs_url of_session(struct slice session, struct slice what) {
     static const struct sockjs_way *const ways[] = {
         &sockjs_xhr, &sockjs_xhr_streaming, &sockjs_eventsource, &sockjs_htmlfile, &sockjs_jsonp};
     struct sockjs_url url = {.session = session};
-    if (slice_is(what, "websocket")) url.action = SOCKJS_SOCKET;
-    else if (slice_is(what, "xhr_send")) url.action = SOCKJS_SEND;
-    else if (slice_is(what, "jsonp_send")) url.action = SOCKJS_JSONP_SEND;
+    if (slice_is(what, "websocket"))
+        url.action = SOCKJS_SOCKET;
+    else if (slice_is(what, "xhr_send"))
+        url.action = SOCKJS_SEND;
+    else if (slice_is(what, "jsonp_send"))
+        url.action = SOCKJS_JSONP_SEND;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         if (!slice_is(what, ways[i]->what)) continue;
         url.action = SOCKJS_RECEIVE;

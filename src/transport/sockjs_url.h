@@ -7,7 +7,7 @@
 /* What the paths behind an endpoint's own stand for. */
 
 enum sockjs_action {
-    SOCKJS_NOTHING,    /* 404 */
+    SOCKJS_NOTHING, /* 404 */
     SOCKJS_GREETING,
     SOCKJS_INFO,
     SOCKJS_IFRAME,
