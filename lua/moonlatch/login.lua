@@ -39,7 +39,8 @@ end
 
 -- What res holds, for HTTP: status, headers, body.
 local function answered(core, res)
-  local headers, value = res.headers, res.value
+  local value = res.value
+  local status, headers = response.check(res)
   local kind, body
   if res.plain then
     kind, body = "text/plain; charset=utf-8", value
@@ -47,7 +48,7 @@ local function answered(core, res)
     kind, body = "application/json; charset=utf-8", value == nil and "" or core.json.encode(value)
   end
   headers["content-type"] = headers["content-type"] or kind
-  return "answered", res.code, headers, body
+  return "answered", status, headers, body
 end
 
 -- The outcome and what belongs to it: "admitted", auth; "refused"; "failed", text;

@@ -4,21 +4,35 @@
 
 local response = {}
 
-local function check_text(value, what)
+-- What says how long the answer is and what becomes of the connection is not for scripts to say.
+local FRAMING = {
+  ["connection"] = true, ["content-length"] = true, ["keep-alive"] = true, ["te"] = true,
+  ["trailer"] = true, ["transfer-encoding"] = true, ["upgrade"] = true,
+}
+
+-- The name in lower case and the value as a text; raises for what no header can be.
+local function check_header(name, value, level)
   if type(value) == "number" then value = tostring(value) end
-  if type(value) ~= "string" or value:find("[%c]") then
-    error(what .. " must be a text without control characters", 3)
+  if type(name) ~= "string" or not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then error("bad header name", level + 1) end
+  if type(value) ~= "string" or value:find("%c") then
+    error("a header's value must be a text without control characters", level + 1)
   end
-  return value
+  name = name:lower()
+  if FRAMING[name] then error("the header " .. name .. " cannot be set", level + 1) end
+  return name, value
+end
+
+local function check_status(code, level)
+  if math.type(code) ~= "integer" or code < 200 or code > 599 then
+    error("status must be an integer from 200 to 599", level + 1)
+  end
+  return code
 end
 
 local methods = {}
 
 function methods.status(res, code)
-  if math.type(code) ~= "integer" or code < 200 or code > 599 then
-    error("status must be an integer from 200 to 599", 2)
-  end
-  res.code = code
+  res.code = check_status(code, 2)
   return res
 end
 
@@ -28,9 +42,8 @@ function methods.set(res, name, value)
     for each, text in pairs(name) do methods.set(res, each, text) end
     return res
   end
-  name = check_text(name, "a header's name")
-  if not name:find("^[%w!#$%%&'*+.^_`|~-]+$") then error("bad header name", 2) end
-  res.headers[name:lower()] = check_text(value, "a header's value")
+  name, value = check_header(name, value, 2)
+  res.headers[name] = value
   return res
 end
 
@@ -58,6 +71,16 @@ function response.new()
   local res = { code = 200, headers = {}, answered = false }
   for name, fn in pairs(methods) do res[name] = fn end
   return res
+end
+
+-- Looks at a whole answer again, since its table was in a script's hands: status and headers.
+function response.check(res)
+  local headers = {}
+  for name, value in pairs(res.headers) do
+    name, value = check_header(name, value, 2)
+    headers[name] = value
+  end
+  return check_status(res.code, 2), headers
 end
 
 return response
