@@ -375,7 +375,7 @@ static void on_slow(struct conn *c) {
         conn_close(c, "slow");
         return;
     }
-    count_limit(w, "send_buffer");
+    count_limit(w, "send_buffer_hard");
     ws_close_slow(w, 4503, SLICE("slow"));
 }
 
