@@ -14,15 +14,19 @@ static const char *const compare_source =
     "  for i = 1, select('#', ...) do out[i + 1] = tostring((select(i, ...))) end "
     "  return table.concat(out, '|') "
     "end "
-    "if f == 'find' then return show(pcall(string.find, a, b, c)) .. show(pcall(string.find, a, b, c, true)) "
+    "if f == 'find' then return show(pcall(string.find, a, b, c)) .. show(pcall(string.find, a, b, "
+    "c, true)) "
     "elseif f == 'match' then return show(pcall(string.match, a, b, c)) "
     "elseif f == 'gsub' then return show(pcall(string.gsub, a, b, d, c > 0 and c or nil)) "
-    "elseif f == 'gsub_table' then return show(pcall(string.gsub, a, b, { a = 'x', ['1'] = false, b = 7 })) "
+    "elseif f == 'gsub_table' then return show(pcall(string.gsub, a, b, { a = 'x', ['1'] = false, "
+    "b = 7 })) "
     "elseif f == 'gsub_function' then "
-    "  return show(pcall(string.gsub, a, b, function(x, y) if x == 'a' then return nil end return tostring(y) end)) "
+    "  return show(pcall(string.gsub, a, b, function(x, y) if x == 'a' then return nil end return "
+    "tostring(y) end)) "
     "else "
     "  local all = {} "
-    "  local ok, err = pcall(function() for x, y in string.gmatch(a, b, c) do all[#all + 1] = tostring(x) .. tostring(y) end end) "
+    "  local ok, err = pcall(function() for x, y in string.gmatch(a, b, c) do all[#all + 1] = "
+    "tostring(x) .. tostring(y) end end) "
     "  return tostring(ok) .. tostring(err) .. table.concat(all, '|') "
     "end";
 
@@ -73,8 +77,8 @@ static void ask(struct rig *r, lua_State *plain, struct question *q) {
     lua_settop(plain, 0);
     task_start(r->vm, &q->task, &question_kind);
     if (memcmp(q->answer, expected, 4096) != 0)
-        fail_msg("%s('%.*s', '%.*s', %d, '%.*s')\n ours: %s\n Lua:  %s", q->function, (int)q->a.n, q->a.p,
-                 (int)q->b.n, q->b.p, (int)q->c, (int)q->d.n, q->d.p, q->answer, expected);
+        fail_msg("%s('%.*s', '%.*s', %d, '%.*s')\n ours: %s\n Lua:  %s", q->function, (int)q->a.n,
+                 q->a.p, (int)q->b.n, q->b.p, (int)q->c, (int)q->d.n, q->d.p, q->answer, expected);
 }
 
 static size_t random_text(unsigned *seed, char *out, size_t most, const char *const *parts) {
@@ -89,17 +93,21 @@ static size_t random_text(unsigned *seed, char *out, size_t most, const char *co
     return n;
 }
 
-static const char *const letters[] = {"a", "b", "1", " ", "(", ")", "\n", "_", "ab", "A", "\xe9", "", NULL};
+static const char *const letters[] = {"a", "b",  "1", " ",    "(", ")", "\n",
+                                      "_", "ab", "A", "\xe9", "",  NULL};
 static const char *const items[] = {
-    "a", "b", "1", ".", "%a", "%d", "%s", "%w", "%A", "%D", "%l", "%u", "%x", "%p", "%c", "%g", "%S",
-    "[ab]", "[^ab]", "[a-z]", "[%d_]", "[]]", "[^]]", "[a-]", "[%a-z]", "[%]", "(", ")", "()", "(a)",
-    "(.)", "(.-)", "(.*)", "*", "+", "-", "?", "a*", "b-", ".-", ".*", "%w+", "a?", "%b()", "%bab", "%f[a]",
-    "%f[^%w]", "%f[%z]", "%1", "%2", "%0", "%%", "%(", "%.", "^", "$", "[", "]", "%", "%b", "%f", "%9", "",
-    "\xe9", NULL};
-static const char *const replacements[] = {"x", "%0", "%1", "%2", "%%", "<", ">", "%", "%a", "", NULL};
+    "a",    "b",     "1",       ".",      "%a", "%d", "%s",   "%w",    "%A",    "%D",    "%l",
+    "%u",   "%x",    "%p",      "%c",     "%g", "%S", "[ab]", "[^ab]", "[a-z]", "[%d_]", "[]]",
+    "[^]]", "[a-]",  "[%a-z]",  "[%]",    "(",  ")",  "()",   "(a)",   "(.)",   "(.-)",  "(.*)",
+    "*",    "+",     "-",       "?",      "a*", "b-", ".-",   ".*",    "%w+",   "a?",    "%b()",
+    "%bab", "%f[a]", "%f[^%w]", "%f[%z]", "%1", "%2", "%0",   "%%",    "%(",    "%.",    "^",
+    "$",    "[",     "]",       "%",      "%b", "%f", "%9",   "",      "\xe9",  NULL};
+static const char *const replacements[] = {"x", "%0", "%1", "%2", "%%", "<",
+                                           ">", "%",  "%a", "",   NULL};
 
 static void patterns_match_as_in_plain_lua(void **state) {
-    static const char *const functions[] = {"find", "match", "gmatch", "gsub", "gsub_table", "gsub_function"};
+    static const char *const functions[] = {"find", "match",      "gmatch",
+                                            "gsub", "gsub_table", "gsub_function"};
     struct rig r;
     unsigned seed = 1;
     char a[256], b[256], d[256];
@@ -147,8 +155,9 @@ static const char *const table_source =
     "else return show(pcall(table.unpack, t, c, #b)) end";
 
 static void tables_and_rep_work_as_in_plain_lua(void **state) {
-    static const char *const functions[] = {"sort", "sort_with", "insert", "append", "remove", "pop",
-                                            "move", "move_to", "concat", "unpack", "rep"};
+    static const char *const functions[] = {"sort",   "sort_with", "insert", "append",
+                                            "remove", "pop",       "move",   "move_to",
+                                            "concat", "unpack",    "rep"};
     struct rig r;
     unsigned seed = 2;
     char a[256], b[256], d[256];
@@ -176,15 +185,23 @@ static void long_lists_are_sorted(void **state) {
     rig_init(&r);
     r.limits.script_time = 10000;
     rig_open(&r);
-    expect(&r, "local t = {} for i = 1, 1e5 do t[i] = i * 7919 % 100003 end table.sort(t) "
-               "for i = 2, #t do if t[i] < t[i - 1] then return 'not sorted' end end return #t", "100000");
-    expect(&r, "local t = {} for i = 1, 1000 do t[i] = { i % 7, i } end table.sort(t, function(a, b) return a[1] < b[1] end) "
-               "for i = 2, #t do if t[i][1] == t[i - 1][1] and t[i][2] < t[i - 1][2] then return 'not stable' end end return 'stable'",
+    expect(&r,
+           "local t = {} for i = 1, 1e5 do t[i] = i * 7919 % 100003 end table.sort(t) "
+           "for i = 2, #t do if t[i] < t[i - 1] then return 'not sorted' end end return #t",
+           "100000");
+    expect(&r,
+           "local t = {} for i = 1, 1000 do t[i] = { i % 7, i } end table.sort(t, function(a, b) "
+           "return a[1] < b[1] end) "
+           "for i = 2, #t do if t[i][1] == t[i - 1][1] and t[i][2] < t[i - 1][2] then return 'not "
+           "stable' end end return 'stable'",
            "stable");
-    expect(&r, "local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() return true end) "
-               "local sum = 0 for _, v in ipairs(t) do sum = sum + v end return sum", "125250");
+    expect(&r,
+           "local t = {} for i = 1, 500 do t[i] = i end table.sort(t, function() return true end) "
+           "local sum = 0 for _, v in ipairs(t) do sum = sum + v end return sum",
+           "125250");
     expect_error(&r, "table.sort({ 1, 'x', {} })", "attempt to compare");
-    expect_error(&r, "local t = {} for i = 1, 1e5 + 1 do t[i] = i end table.sort(t)", "too many elements");
+    expect_error(&r, "local t = {} for i = 1, 1e5 + 1 do t[i] = i end table.sort(t)",
+                 "too many elements");
     rig_fini(&r);
 }
 

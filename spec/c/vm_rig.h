@@ -116,7 +116,8 @@ static inline void script_ended(struct task *t, enum task_end how, const struct 
 }
 
 static const struct task_kind script_kind = {"spec", true, script_push, script_take, script_ended};
-static const struct task_kind filter_kind = {"filter", false, script_push, script_take, script_ended};
+static const struct task_kind filter_kind = {"filter", false, script_push, script_take,
+                                             script_ended};
 
 static inline void script_start(struct rig *r, struct script *s, const char *source) {
     memset(s, 0, sizeof *s);

@@ -32,7 +32,7 @@ static int base_pcall(lua_State *L) {
     return results_of_call(L, status, 0);
 }
 
-/* A handler that started because of a hook runs without hooks: the script's own must not then run */
+/* A handler that is called for an error of a hook runs without hooks: the script's must not then. */
 static int handle(lua_State *L) {
     if (vm_of(L)->killed) return 1;
     lua_pushvalue(L, lua_upvalueindex(1));

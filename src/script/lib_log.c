@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* moonlatch.log: debug, info, warn and error (text [, fields]) write a line of the gateway's log, with
- * the site, the place in the script, and the fields, a table of plain values by name. A site has
- * script_log_rate lines per second; what is above is dropped, and the next line says how many were.
- * A line has 1 KiB of the script's own text. */
+/* moonlatch.log: debug, info, warn and error (text [, fields]) write a line of the gateway's log,
+ * with the site, the place in the script, and the fields, a table of plain values by name. A site
+ * has script_log_rate lines per second; what is above is dropped, and the next line says how many
+ * were. A line has 1 KiB of the script's own text. */
 #include "script/libs.h"
 #include "script/sandbox.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The string library. rep, find, match, gmatch and gsub are ours, because Lua's may run for hours on
- * a short text; the others are the standard ones, whose time is that of the strings they get, and
- * those are bounded by the allocator. There is no dump. */
+/* The string library. rep, find, match, gmatch and gsub are ours, because Lua's may run for hours
+ * on a short text; the others are the standard ones, whose time is that of the strings they get,
+ * and those are bounded by the allocator. There is no dump. */
 #include "script/libs.h"
 #include "script/pattern.h"
 #include "script/sandbox.h"
@@ -192,7 +192,8 @@ static int string_gsub(lua_State *L) {
         } else {
             break;
         }
-        if (luaL_bufflen(&b) > longest_string(L)) return luaL_error(L, "resulting string too large");
+        if (luaL_bufflen(&b) > longest_string(L))
+            return luaL_error(L, "resulting string too large");
         if (anchored) break;
     }
     if (changed) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* moonlatch.time: sleep(seconds) waits; now() is the wall clock, monotonic() a clock that never goes
- * back; both in seconds, as floats. */
+/* moonlatch.time: sleep(seconds) waits; now() is the wall clock, monotonic() a clock that never
+ * goes back; both in seconds, as floats. */
 #include "script/libs.h"
 #include "script/sandbox.h"
 #include "script/task.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What was loaded is kept in a table of the registry, by name. A module that is being loaded has the
- * value LOADING there, so that one that requires itself is told so. Scripts get sealed views of the
- * modules of the house, the house gets the tables themselves. */
+/* What was loaded is kept in a table of the registry, by name. A module that is being loaded has
+ * the value LOADING there, so that one that requires itself is told so. Scripts get sealed views of
+ * the modules of the house, the house gets the tables themselves. */
 #include "script/module.h"
 
 #include "script/sandbox.h"

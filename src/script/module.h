@@ -12,8 +12,8 @@
 /* Pushes the function require for chunks of scripts, or of the runtime library. */
 void module_push_require(lua_State *L, bool trusted);
 
-/* Loads a Lua module written in C, from Lua's own search path, for scripts to require. Raises when it
- * is not one of those that are known to be bearable. */
+/* Loads a Lua module written in C, from Lua's own search path, for scripts to require. Raises when
+ * it is not one of those that are known to be bearable. */
 void module_load_library(lua_State *L, const char *name);
 
 #endif

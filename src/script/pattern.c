@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A pattern is matched as it is written, item by item; match_here calls itself where there is a choice
- * to come back to, at most PATTERN_DEPTH deep. It behaves as Lua's own matcher in everything that a
- * script can see but in how long it may take. */
+/* A pattern is matched as it is written, item by item; match_here calls itself where there is a
+ * choice to come back to, at most PATTERN_DEPTH deep. It behaves as Lua's own matcher in everything
+ * that a script can see but in how long it may take. */
 #include "script/pattern.h"
 
 #include <ctype.h>
@@ -180,8 +180,8 @@ static const char *skip_same(struct match *m, const char *s, char digit) {
     return s + n;
 }
 
-/* What only an escape can introduce. *p is put behind it; the place in the subject, or NULL where it
- * does not match. Not such an item: *p stays. */
+/* What only an escape can introduce. *p is put behind it; the place in the subject, or NULL where
+ * it does not match. Not such an item: *p stays. */
 static const char *match_special(struct match *m, const char *s, const char **p) {
     const char *q = *p + 2;
     char kind = q <= m->pattern_end ? (*p)[1] : '\0';

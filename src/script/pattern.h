@@ -4,8 +4,8 @@
 
 #include "script/vm.h"
 
-/* Lua's patterns (reference manual, 6.4.1), matched by a backtracking matcher that counts its steps:
- * a pattern can take exponential time, and Lua's own matcher cannot be stopped. */
+/* Lua's patterns (reference manual, 6.4.1), matched by a backtracking matcher that counts its
+ * steps: a pattern can take exponential time, and Lua's own matcher cannot be stopped. */
 
 #define PATTERN_CAPTURES 32
 #define PATTERN_DEPTH 200 /* of the C stack */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A sealed table is an empty table whose metatable sends reads on to the real one and refuses writes;
- * the real one is in no place where a script could get hold of it. The globals are sealed too, so a
- * script has no globals of its own: what it does not declare with local is an error, at the line. */
+/* A sealed table is an empty table whose metatable sends reads on to the real one and refuses
+ * writes; the real one is in no place where a script could get hold of it. The globals are sealed
+ * too, so a script has no globals of its own: what it does not declare with local is an error, at
+ * the line. */
 #include "script/sandbox.h"
 
 #include "base/id.h"

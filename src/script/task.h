@@ -5,8 +5,8 @@
 #include "base/loop.h"
 #include "script/vm.h"
 
-/* A task is a coroutine at work for something the core asked. It is embedded in whatever needs it (an
- * op's work, a timer, a struct on the stack) and runs in a coroutine from the vm's pool.
+/* A task is a coroutine at work for something the core asked. It is embedded in whatever needs it
+ * (an op's work, a timer, a struct on the stack) and runs in a coroutine from the vm's pool.
  *
  *   task_start -> push: function and arguments -> the script runs -> take: results -> ended
  *                                                   |         ^
@@ -27,13 +27,13 @@ enum task_end {
 struct task_kind {
     const char *name; /* for messages: "filter", "subscribe" */
     bool waits;       /* false: what would wait raises "... may not wait in filter" */
-    /* Pushes a function and its arguments on the empty stack; returns the number of arguments. There
-     * is room for 20 values, then luaL_checkstack. */
+    /* Pushes a function and its arguments on the empty stack; returns the number of arguments.
+     * There is room for 20 values, then luaL_checkstack. */
     int (*push)(lua_State *L, struct task *t);
     /* Reads the results: they are the whole stack, 1 to lua_gettop(L). May be NULL. */
     void (*take)(lua_State *L, struct task *t);
-    /* t is idle and forgotten; may free it, may start it again. error is NULL but for TASK_FAILED and
-     * dies with the call. */
+    /* t is idle and forgotten; may free it, may start it again. error is NULL but for TASK_FAILED
+     * and dies with the call. */
     void (*ended)(struct task *t, enum task_end how, const struct script_error *error);
 };
 
@@ -72,8 +72,8 @@ struct wait {
     void (*over)(struct wait *w);
 };
 
-/* Raises "NAME may not wait here" unless the function that calls it could. name as scripts write it:
- * "socket:rpc". The first thing in a function that waits, before it owns anything. */
+/* Raises "NAME may not wait here" unless the function that calls it could. name as scripts write
+ * it: "socket:rpc". The first thing in a function that waits, before it owns anything. */
 void task_may_wait(lua_State *L, const char *name);
 
 /* The last thing in a C function that waits: return task_wait(L, w). Between task_may_wait and this

@@ -106,8 +106,8 @@ void vm_module(lua_State *L, const char *name, lua_CFunction open, bool internal
 void vm_require(lua_State *L, const char *name);
 
 /* Loads a text file as a chunk called "@shown" and pushes it as a function; raises with the reason
- * (size above script_file, syntax, no such file). Its environment is that of scripts, or that of the
- * runtime library when trusted. */
+ * (size above script_file, syntax, no such file). Its environment is that of scripts, or that of
+ * the runtime library when trusted. */
 void vm_load_file(lua_State *L, const char *path, const char *shown, bool trusted);
 
 /* ---- errors ---- */
@@ -129,9 +129,9 @@ void vm_describe(lua_State *L, int index, size_t max, struct text *out);
  * bytes. Never raises. */
 void vm_traceback(lua_State *L, int level, size_t max, struct text *out);
 
-/* For a coroutine L that raised: fills e with code (kept), a new id and the value on top of L as text,
- * stored in out, and writes the log line msg="script error" site= in=what code= id= error= traceback=,
- * as far as the rate for such lines allows. Never raises. */
+/* For a coroutine L that raised: fills e with code (kept), a new id and the value on top of L as
+ * text, stored in out, and writes the log line msg="script error" site= in=what code= id= error=
+ * traceback=, as far as the rate for such lines allows. Never raises. */
 void vm_report(struct vm *vm, lua_State *L, const char *code, const char *what,
                struct script_error *e, struct text *out);
 

@@ -7,14 +7,15 @@
 #include <lua.h>
 
 /* Ends slices that last too long. A slice is the time from entering a vm until it is left again; it
- * costs nothing while it is short: no hook, no clock, no system call. One watchdog serves all vms of
- * a worker.
+ * costs nothing while it is short: no hook, no clock, no system call. One watchdog serves all vms
+ * of a worker.
  *
- * A timer sends a signal to the worker's thread every few ms, as long as Lua was entered lately. The
- * handler counts how many signals the running slice has seen. When they are worth more than its
- * budget, it sets vm->killed, which C loops look at, and sets a hook on the running coroutine, which
- * raises at every call and line, so that no pcall holds it, until the vm is left. Counting signals
- * rather than reading the clock means that a machine that stood still does not blame a script. */
+ * A timer sends a signal to the worker's thread every few ms, as long as Lua was entered lately.
+ * The handler counts how many signals the running slice has seen. When they are worth more than its
+ * budget, it sets vm->killed, which C loops look at, and sets a hook on the running coroutine,
+ * which raises at every call and line, so that no pcall holds it, until the vm is left. Counting
+ * signals rather than reading the clock means that a machine that stood still does not blame a
+ * script. */
 struct watchdog;
 struct vm;
 
