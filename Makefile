@@ -31,7 +31,7 @@ OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/llhttp/llhttp.o $(BU
 LIBRARY := $(BUILD)/libmoonlatch.a
 UNITS := $(patsubst spec/c/%_test.c,%,$(wildcard spec/c/*_test.c))
 FUZZERS := $(patsubst spec/fuzz/%_fuzz.c,%,$(wildcard spec/fuzz/*_fuzz.c))
-BUSTED := busted --lua=lua5.4 --lpath='./?.lua;./lua/?.lua' --output=plainTerminal
+BUSTED := busted --lua=lua5.4 --lpath='./?.lua' --lpath='./lua/?.lua' --output=plainTerminal
 
 # ---- building ----
 

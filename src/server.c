@@ -137,9 +137,10 @@ static void sites_close(struct worker *w) {
                 route->site->endpoints[e].transport->close(&route->site->endpoints[e]);
     }
     loop_settle(w->loop); /* sessions that the transports ended let go of their sockets */
+    for (size_t i = 0; i < w->routes.count; i++) script_close(w->routes.sites[i].site);
+    loop_settle(w->loop); /* what the scripts were asked has ended with them */
     for (size_t i = 0; i < w->routes.count; i++) {
         struct route *route = &w->routes.sites[i];
-        script_close(route->site);
         site_free(route->site);
         if (route->files) files_close(route->files);
     }

@@ -731,6 +731,57 @@ static void a_call_ends_by_error_clock_or_close(void **state) {
     socket_unref(s);
 }
 
+/* ---- logins ---- */
+
+static struct login *judging;
+static void judge_later(struct login *l) { judging = l; }
+
+struct asker {
+    int count;
+    enum login_outcome outcome;
+};
+
+static void note_login(struct login *l) {
+    struct asker *a = l->asker;
+    a->count++;
+    a->outcome = l->outcome;
+    login_free(l);
+}
+
+static void a_login_is_judged_after_the_call(void **state) {
+    struct world *w = *state;
+    struct asker a = {0};
+    login_start(w->site, some_handshake(), true, note_login, &a); /* no_hooks refuse at once */
+    assert_int_equal(a.count, 0);
+    loop_settle(w->loop);
+    assert_int_equal(a.count, 1);
+    assert_int_equal(a.outcome, LOGIN_REFUSED);
+}
+
+static void a_login_that_takes_too_long_fails_once(void **state) {
+    struct world *w = *state;
+    struct asker a = {0};
+    w->hooks.login = judge_later;
+    w->conf.limits.rpc_timeout = 1;
+    login_start(w->site, some_handshake(), true, note_login, &a);
+    while (!a.count) loop_turn(w->loop);
+    assert_int_equal(a.outcome, LOGIN_FAILED);
+    login_finish(judging, LOGIN_ADMITTED); /* nobody waits any more */
+    loop_settle(w->loop);
+    assert_int_equal(a.count, 1);
+}
+
+static void a_login_outlives_its_asker(void **state) {
+    struct world *w = *state;
+    struct asker a = {0};
+    w->hooks.login = judge_later;
+    struct login *l = login_start(w->site, some_handshake(), true, note_login, &a);
+    l->asker = NULL;
+    login_finish(judging, LOGIN_ADMITTED);
+    loop_settle(w->loop);
+    assert_int_equal(a.count, 0);
+}
+
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -761,6 +812,9 @@ int main(void) {
         T(too_many_calls_are_refused),
         T(a_call_is_bound_to_its_socket),
         T(a_call_ends_by_error_clock_or_close),
+        T(a_login_is_judged_after_the_call),
+        T(a_login_that_takes_too_long_fails_once),
+        T(a_login_outlives_its_asker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

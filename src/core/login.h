@@ -20,7 +20,10 @@ struct login {
     struct handshake *request; /* owned, with all headers */
     bool token_route;          /* site.customMiddleware runs first */
     uint8_t outcome;
-    struct deferred decided; /* private */
+    struct deferred deferred;  /* private, as the next three */
+    struct timer timer;        /* rpc_timeout */
+    bool judged;               /* the script is through */
+    bool late;                 /* the asker was answered before that */
     struct buf *auth;          /* JSON object */
     struct buf *error;         /* plain text */
     int status;
@@ -34,7 +37,8 @@ struct login {
 };
 
 /* Starts a login. Takes request. The result is owned by the script until done. To give up, set its
- * asker to NULL. A site without script refuses the token route, and admits nobody by request. */
+ * asker to NULL. When the script takes longer than rpc_timeout the outcome is LOGIN_FAILED, "timeout".
+ * A site without script refuses the token route, and admits nobody by request. */
 struct login *login_start(struct site *site, struct handshake *request, bool token_route,
                           void (*done)(struct login *), void *asker) __attribute__((returns_nonnull));
 
