@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/loop.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -92,15 +93,24 @@ static bool over_rate(struct log *log, uint64_t now_s) {
     return ++log->lines > LINES_PER_SECOND;
 }
 
-/* Printable ASCII and UTF-8 above it stay; quotes, backslashes, controls and DEL are escaped. */
+/* A terminal may take a byte at i for a control: C0, DEL, C1 in UTF-8, and all that is no UTF-8. */
+static bool is_control(struct slice s, size_t i, bool valid) {
+    unsigned char c = (unsigned char)s.p[i];
+    if (c < 0x20 || c == 0x7f || (c >= 0x80 && !valid)) return true;
+    return c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0;
+}
+
+/* Printable ASCII and UTF-8 above it stay; quotes, backslashes and controls are escaped. */
 static void add_quoted(struct text *t, struct slice s) {
+    bool valid = utf8_valid(s);
     text_char(t, '"');
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c == '"' || c == '\\') {
             text_char(t, '\\');
             text_char(t, (char)c);
-        } else if (c < 0x20 || c == 0x7f) {
+        } else if (is_control(s, i, valid)) {
+            if (valid && c == 0xc2) c = (unsigned char)s.p[++i];
             text_format(t, "\\u%04x", c);
         } else {
             text_char(t, (char)c);
@@ -111,7 +121,7 @@ static void add_quoted(struct text *t, struct slice s) {
 
 static bool is_plain(struct slice s) {
     for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\' || s.p[i] == 0x7f)
+        if (s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\' || (unsigned char)s.p[i] >= 0x7f)
             return false;
     return s.n > 0;
 }

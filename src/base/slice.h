@@ -33,7 +33,8 @@ static inline bool slice_eq(struct slice a, struct slice b) {
 static inline bool slice_is(struct slice a, const char *cstr) { return slice_eq(a, slice_of(cstr)); }
 
 static inline struct slice slice_from(struct slice s, size_t at) {
-    return at >= s.n ? (struct slice){s.p + s.n, 0} : (struct slice){s.p + at, s.n - at};
+    if (at > s.n) at = s.n;
+    return s.n ? (struct slice){s.p + at, s.n - at} : s;
 }
 
 static inline struct slice slice_upto(struct slice s, size_t n) {
