@@ -17,13 +17,14 @@ CSTD := -std=c11 -D_GNU_SOURCE
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
 HARDEN := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fcf-protection
 CFLAGS ?= -O2 -g -flto=auto -fno-plt $(HARDEN)
-LDFLAGS ?= -pie -Wl,-z,relro,-z,now -Wl,-E
+LDFLAGS ?= -pie -Wl,-z,relro,-z,now -rdynamic
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LLHTTP := /usr/share/llhttp
 INCLUDES := -Isrc -I/usr/share/include/llhttp -I/usr/include/lua5.4
 DEFINES := -DLLHTTP_STRICT_MODE=1 -DMOONLATCH_VERSION='"$(VERSION)"' -DMOONLATCH_PREFIX='"$(PREFIX)"'
-# linked in as an archive: every step of a script is a call into it
-LUA := -l:liblua5.4.a
+# linked in as an archive, because every step of a script is a call into it; whole and visible, because
+# modules from outside (lua-cjson) look for it in the program
+LUA := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive
 LIBS := -luv $(LUA) -lcrypto -lz -lm -lpthread -ldl
 
 SOURCES := $(wildcard src/*.c src/*/*.c)
@@ -87,14 +88,14 @@ test: deps-test ## install what is missing, build with and without sanitizers, r
 
 .PHONY: asan
 asan: ## build the gateway with the address and undefined behaviour sanitizers: build/asan/moonlatch
-	@$(MAKE) --no-print-directory BUILD=build/asan CFLAGS="$(SANITIZE)" LDFLAGS= all
+	@$(MAKE) --no-print-directory BUILD=build/asan CFLAGS="$(SANITIZE)" LDFLAGS=-rdynamic all
 
 .PHONY: units
 units: $(UNITS:%=$(BUILD)/spec/%_test) ## build the C unit tests (see spec/run)
 
 $(BUILD)/spec/%_test: spec/c/%_test.c $(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CFLAGS) $(INCLUDES) -Ispec $(DEFINES) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka -lwslay
+	$(CC) $(CSTD) $(CFLAGS) -rdynamic $(INCLUDES) -Ispec $(DEFINES) -o $@ $< $(LIBRARY) $(LIBS) -lcmocka -lwslay
 
 .PHONY: replays
 replays: $(FUZZERS:%=$(BUILD)/spec/%_replay) ## build the programs that replay the fuzzers' corpora

@@ -1,0 +1,6 @@
+-- SPDX-License-Identifier: MIT
+std = "lua54"
+max_line_length = 140
+exclude_files = { "spec/c/scripts/**", "spec/interop/node_modules/**", "build/**" }
+files["spec"] = { std = "lua54+busted" }
+files["conf"] = { read_globals = { "env" } }
