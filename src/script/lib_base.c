@@ -59,9 +59,10 @@ static int base_xpcall(lua_State *L) {
 static const char *const events[] = {
     "__index", "__newindex", "__call", "__tostring", "__name", "__pairs", "__len", "__eq", "__lt",
     "__le", "__unm", "__add", "__sub", "__mul", "__div", "__mod", "__pow", "__idiv", "__band",
-    "__bor", "__bxor", "__shl", "__shr", "__bnot", NULL};
+    "__bor", "__bxor", "__shl", "__shr", "__bnot"};
+enum { EVENTS = sizeof events / sizeof *events };
 
-enum { UPVALUE_OURS = 1, UPVALUE_EVENTS };
+enum { UPVALUE_OURS = 1, UPVALUE_EVENTS }; /* the events, one upvalue each */
 
 /* Pushes our metatable for the script's at index 2: one for each, kept as long as that lives. */
 static void push_our_metatable(lua_State *L) {
@@ -74,6 +75,25 @@ static void push_our_metatable(lua_State *L) {
     lua_rawset(L, lua_upvalueindex(UPVALUE_OURS));
 }
 
+/* Brings ours (index 3) to the state of the script's (index 2). ours[1] has a bit for each event that
+ * is in it: most are in neither, and then that is all there is to look at. */
+static void copy_events(lua_State *L) {
+    lua_rawgeti(L, 3, 1);
+    lua_Integer before = lua_tointeger(L, -1), now = 0;
+    lua_pop(L, 1);
+    for (int i = 0; i < EVENTS; i++) {
+        lua_Integer bit = (lua_Integer)1 << i;
+        lua_pushvalue(L, lua_upvalueindex(UPVALUE_EVENTS + i));
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, 2) != LUA_TNIL) now |= bit;
+        if ((before | now) & bit) lua_rawset(L, 3);
+        else lua_pop(L, 2);
+    }
+    if (now == before) return;
+    lua_pushinteger(L, now);
+    lua_rawseti(L, 3, 1);
+}
+
 static int base_setmetatable(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
@@ -81,12 +101,7 @@ static int base_setmetatable(lua_State *L) {
     if (lua_getmetatable(L, 1)) return luaL_error(L, "cannot change a metatable");
     if (lua_isnil(L, 2)) return lua_settop(L, 1), 1;
     push_our_metatable(L);
-    for (int i = 1; lua_rawgeti(L, lua_upvalueindex(UPVALUE_EVENTS), i) != LUA_TNIL; i++) {
-        lua_pushvalue(L, -1);
-        lua_rawget(L, 2);
-        lua_rawset(L, 3);
-    }
-    lua_settop(L, 3);
+    copy_events(L);
     lua_pushliteral(L, "__metatable");
     lua_pushvalue(L, -1);
     if (lua_rawget(L, 2) == LUA_TNIL) {
@@ -105,12 +120,9 @@ static void add_setmetatable(lua_State *L) {
     lua_pushliteral(L, "k");
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
-    lua_newtable(L); /* UPVALUE_EVENTS */
-    for (int i = 0; events[i]; i++) {
-        lua_pushstring(L, events[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_pushcclosure(L, base_setmetatable, 2);
+    luaL_checkstack(L, EVENTS, NULL);
+    for (int i = 0; i < EVENTS; i++) lua_pushstring(L, events[i]);
+    lua_pushcclosure(L, base_setmetatable, 1 + EVENTS);
     lua_setfield(L, -2, "setmetatable");
 }
 

@@ -22,8 +22,11 @@ void match_init(struct match *m, lua_State *L, struct slice subject, struct slic
 }
 
 bool pattern_is_plain(struct slice pattern) {
+    static const bool magic[256] = {['^'] = true, ['$'] = true, ['*'] = true, ['+'] = true,
+                                    ['?'] = true, ['.'] = true, ['('] = true, ['['] = true,
+                                    ['%'] = true, ['-'] = true};
     for (size_t i = 0; i < pattern.n; i++)
-        if (pattern.p[i] && strchr("^$*+?.([%-", pattern.p[i])) return false;
+        if (magic[(unsigned char)pattern.p[i]]) return false;
     return true;
 }
 
