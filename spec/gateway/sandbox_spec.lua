@@ -1,0 +1,176 @@
+-- SPDX-License-Identifier: MIT
+-- Scripts against the gateway and against each other: what they do to themselves stays with them.
+-- spec/c/sandbox_test.c has the whole battery; here it is the real binary, from outside.
+
+local gateway = require "spec.support.gateway"
+local token = require "spec.support.token"
+local gettime = require("socket").gettime
+
+-- Controllers that run a text that the client sends: no site should have one.
+local HOSTILE = [[
+local site = {}
+local kept = { coroutine.create(function() while true do end end) }
+
+function site.authentication() return { name = "ann" } end
+
+site.controllers = {
+  run = function(_, data)
+    local result = assert(load(data))()
+    return result
+  end,
+  kept = function() return coroutine.resume(kept[1]) end,
+  echo = function(_, data) return data end,
+}
+
+return site
+]]
+
+local PEACEFUL = [[
+local site = {}
+function site.authentication() return { name = "bob" } end
+site.controllers = {
+  echo = function(_, data) return data end,
+  look = function() return { rawget(_G, "stolen") == nil, ("x"):upper(), tostring(string.evil), #"x" } end,
+}
+return site
+]]
+
+local function start()
+  return gateway.start {
+    sites = { bad = { path = "/", limits = { script_memory = "8M" } }, good = { path = "/good" } },
+    scripts = { bad = HOSTILE, good = PEACEFUL },
+  }
+end
+
+local STOPPED = {
+  ["a loop"] = "while true do end",
+  ["pcall around a loop"] = "while true do pcall(function() while true do end end) end",
+  ["xpcall with a looping handler"] = "local function f() while true do end end xpcall(f, f)",
+  ["an exponential pattern"] = "return ('a'):rep(28):find(('a?'):rep(28) .. ('a'):rep(28))",
+  ["a cubic pattern"] = "return ('a'):rep(3000):find('.-.-.-b')",
+  ["a loop of big strings"] = "while true do local s = ('x'):rep(1e6) end",
+  ["a sort"] = "local t = {} for i = 1, 1e5 do t[i] = -i end while true do table.sort(t, function(a, b) return a < b end) end",
+  ["a coroutine"] = "while true do coroutine.wrap(function() while true do end end)() end",
+  ["a metamethod"] = "return setmetatable({}, { __index = function() while true do end end }).x",
+  ["load in a loop"] = "local s = ('local x = 1 '):rep(20000) while true do load(s) end",
+}
+
+local REFUSED = {
+  ["bytecode"] = "return assert(load('\\27Lua', 'x', 'b'))",
+  ["files"] = "return io.open('/etc/passwd')",
+  ["processes"] = "return os.execute('true')",
+  ["the environment"] = "return os.getenv('HOME')",
+  ["the debug library"] = "return debug.getregistry()",
+  ["packages"] = "return package.loadlib('x', 'y')",
+  ["parent folders"] = "return require '../../conf/gateway'",
+  ["internal modules"] = "return require 'moonlatch.core'",
+  ["the string library"] = "string.evil = 1",
+  ["the globals"] = "stolen = 1",
+  ["the globals by rawset"] = "rawset(_G, 'stolen', 1)",
+  ["the metatable of strings"] = "getmetatable('').__index = nil",
+  ["__concat"] = "return 'a' .. setmetatable({}, { __concat = function() return 'x' end }) .. 'b'",
+  ["a huge string"] = "return string.rep('x', 1 << 40)",
+  ["endless memory"] = "local t = {} for i = 1, 1e9 do t[i] = { i } end",
+  ["endless recursion"] = "local function f() return 1 + f() end return f()",
+  ["a waiting sort"] = "table.sort({ 1, 2 }, function() require('moonlatch.time').sleep(1) end)",
+  ["an error that loops"] = "error(setmetatable({}, { __tostring = function() while true do end end }))",
+  ["a parser bomb"] = "return assert(load(('('):rep(200000)))",
+}
+
+local MEMORY = { ["endless memory"] = true, ["endless recursion"] = true }
+
+describe("the sandbox", function()
+  local g, c
+
+  setup(function()
+    g = start()
+    c = assert(token.login(g.port))
+  end)
+  teardown(gateway.stop_all)
+
+  local function answers_as_before()
+    assert.equal("still here", (c:rpc("echo", "still here")))
+    assert.is_true(g:alive())
+  end
+
+  for name, source in pairs(STOPPED) do
+    it("stops " .. name .. ", and only that call", function()
+      local before = gettime()
+      local answer, err = c:rpc("run", source)
+      assert.is_nil(answer)
+      assert.equal("script_timeout", err)
+      assert.is_true(gettime() - before < 1)
+      answers_as_before()
+    end)
+  end
+
+  it("stops a coroutine that was made when the script was loaded", function()
+    local before = gettime()
+    local answer, err = c:rpc("kept")
+    assert.is_nil(answer)
+    assert.equal("script_timeout", err)
+    assert.is_true(gettime() - before < 1)
+    answers_as_before()
+  end)
+
+  for name, source in pairs(REFUSED) do
+    it("refuses " .. name, function()
+      local answer, err = c:rpc("run", source)
+      assert.is_nil(answer)
+      assert.equal(MEMORY[name] and "script_memory" or "Internal error", err.message or err)
+      answers_as_before()
+    end)
+  end
+
+  it("keeps what a script does to itself from the other sites", function()
+    local other = assert(token.login(g.port, { path = "/good/sockets", token_path = "/good/socket/token" }))
+    for _, source in pairs(REFUSED) do c:rpc("run", source) end
+    assert.same({ true, "X", "nil", 1 }, (other:rpc("look")))
+    assert.equal("hello", (other:rpc("echo", "hello")))
+  end)
+
+  it("gives its memory back", function()
+    local before = g:rss()
+    for _ = 1, 20 do c:rpc("run", REFUSED["endless memory"]) end
+    assert.is_true(g:rss() - before < 64 * 1024 * 1024)
+    answers_as_before()
+  end)
+end)
+
+describe("an error of a script", function()
+  after_each(gateway.stop_all)
+
+  it("stands in the log with its place and the id that the client got", function()
+    local g = start()
+    local c = assert(token.login(g.port))
+    local _, err = c:rpc("run", "local function deep() error('on purpose') end deep()")
+    g:wait_log("id=" .. err.id, 2)
+    local line = g:log():match("[^\n]*id=" .. err.id .. "[^\n]*")
+    assert.is_truthy(line:find('msg="script error" site=bad', 1, true))
+    assert.is_truthy(line:find("on purpose", 1, true))
+    assert.is_truthy(line:find("traceback=", 1, true))
+    assert.is_truthy(line:find("scripts/bad/init.lua:8: in", 1, true))
+  end)
+end)
+
+describe("a script that cannot be loaded", function()
+  after_each(gateway.stop_all)
+
+  for name, source in pairs {
+    ["loops"] = "while true do end",
+    ["waits"] = "require('moonlatch.time').sleep(1) return {}",
+    ["has a global"] = "\nanswer = 42\nreturn {}",
+    ["is broken"] = "return {",
+    ["is a loop of pcalls"] = "while true do pcall(function() while true do end end) end",
+  } do
+    it("is refused with its file and line when it " .. name, function()
+      local before = gettime()
+      local ok, err = pcall(gateway.start, {
+        gateway = { limits = { script_start = "200ms" } }, sites = { bad = { path = "/" } }, scripts = { bad = source },
+      })
+      assert.is_false(ok)
+      assert.is_truthy(tostring(err):find("init%.lua:%d+:"))
+      assert.is_true(gettime() - before < 10)
+    end)
+  end
+end)
