@@ -59,6 +59,10 @@ return {
     -- http_header_timeout = "10s",
     -- From the end of the headers to the end of the body; "100ms" to "5m".
     -- http_body_timeout = "15s",
+    -- Then a body must come at http_min_body_rate; "100ms" to "5m".
+    -- http_body_grace = "5s",
+    -- Bytes of a body per second, on the whole; 1 to 1000000000 or "off".
+    -- http_min_body_rate = 500,
     -- A connection without a request is closed; "100ms" to "10m".
     -- http_keepalive_timeout = "30s",
     -- Then the connection is closed after the answer; 1 to 100000000.
