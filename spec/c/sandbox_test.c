@@ -342,6 +342,60 @@ static void bombs_are_refused(void **state) {
     rig_fini(&r);
 }
 
+/* Every function there is, with arguments that make no sense: an error at most. */
+static const char *const misuse =
+    "local seed = ... "
+    "math.randomseed(seed) "
+    "local functions, seen = {}, {} "
+    "local function collect(t) "
+    "  if seen[t] then return end "
+    "  seen[t] = true "
+    "  for _, v in pairs(t) do "
+    "    if type(v) == 'function' then functions[#functions + 1] = v end "
+    "    if type(v) == 'table' then collect(v) end "
+    "  end "
+    "end "
+    "collect(_G) "
+    "for _, m in ipairs { 'json', 'crypto', 'log', 'time' } do collect(require('moonlatch.' .. m)) "
+    "end "
+    "local object = setmetatable({}, { __index = function(_, k) return k end, __len = function() "
+    "return 9 end, "
+    "  __call = function(...) return ... end, __tostring = function() return 'object' end }) "
+    "local values = { true, false, 0, -1, 3, 2^53, 1 << 62, math.mininteger, math.maxinteger, 0 / "
+    "0, 1 / 0, -1 / 0, 1.5, "
+    "  '', 'x', '%', '[', '(()', '\\0', '\\255', ('ab'):rep(40000), 'lib.greet', 'return 1', '*t', "
+    "'!%c', {}, { 1, 2, 3 }, "
+    "  { 'a', 'b' }, { {} }, { x = 1 }, object, print, function(...) return ... end, _G, string, "
+    "math, "
+    "  coroutine.create(function() end), coroutine.running(), require('moonlatch.json').null } "
+    "local function value() return values[math.random(#values + 1)] end "
+    "for _ = 1, 400 do "
+    "  local f = functions[math.random(#functions)] "
+    "  pcall(f, table.unpack({ value(), value(), value(), value(), value() }, 1, math.random(0, "
+    "5))) "
+    "end "
+    "return 'done'";
+
+static void misuse_is_an_error_at_most(void **state) {
+    struct rig r;
+    struct script s;
+    char source[8192], log[65536];
+    (void)state;
+    rig_init(&r);
+    rig_open(&r);
+    for (int seed = 1; seed <= 100; seed++) {
+        alarm(30);
+        snprintf(source, sizeof source, "return (function(...) %s end)(%d)", misuse, seed);
+        script_start(&r, &s, source);
+        if (!s.ended) task_cancel(&s.task); /* it slept */
+        assert_true(s.ended);
+        rig_logged(&r, log, sizeof log);
+        expect(&r, "return ('%d'):format(1), table.concat({ 1, 2 }), #_G.string.rep('x', 3)",
+               "1 12 3");
+    }
+    rig_fini(&r);
+}
+
 /* ---- memory ---- */
 
 static void memory_is_bounded(void **state) {
@@ -589,6 +643,7 @@ int main(void) {
         cmocka_unit_test(metatables_work_for_honest_scripts),
         cmocka_unit_test(endless_scripts_are_stopped),
         cmocka_unit_test(bombs_are_refused),
+        cmocka_unit_test(misuse_is_an_error_at_most),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(a_script_near_its_memory_limit_never_takes_the_process_along),
         cmocka_unit_test(any_value_may_be_an_error),

@@ -12,14 +12,14 @@ struct bell {
     struct list link; /* in bells */
     char name[32];
     int value;
-    bool fails, at_once;
+    bool fails;
 };
 
 struct belfry {
     struct rig rig;
     struct list bells;
-    int over; /* waits that are */
-    struct task *cancels;
+    int over;         /* waits that are */
+    struct vm *other; /* a second one of the same worker */
 };
 
 static struct belfry *belfry_of(lua_State *L) { return vm_of(L)->script; }
@@ -49,7 +49,6 @@ static int spec_wait(lua_State *L) {
     b->wait.over = bell_over;
     snprintf(b->name, sizeof b->name, "%s", name);
     list_push(&belfry_of(L)->bells, &b->link);
-    b->at_once = at_once;
     if (at_once) { /* what it waits for has come before it waits */
         b->wait.task = task_of(L);
         b->value = 1;
@@ -59,7 +58,7 @@ static int spec_wait(lua_State *L) {
 }
 
 static int spec_cancel(lua_State *L) {
-    task_cancel(belfry_of(L)->cancels ? belfry_of(L)->cancels : task_of(L));
+    task_cancel(task_of(L));
     return 0;
 }
 
@@ -367,6 +366,50 @@ static void waiting_takes_nothing_of_the_time(void **state) {
     belfry_fini(&f);
 }
 
+static int nest_in(lua_State *L) {
+    struct vm *other = lua_touserdata(L, lua_upvalueindex(1));
+    struct script s;
+    memset(&s, 0, sizeof s);
+    s.source = luaL_checkstring(L, 1);
+    task_start(other, &s.task, &filter_kind);
+    lua_pushstring(L, s.code);
+    return 1;
+}
+
+static int open_other(lua_State *L) {
+    lua_newtable(L);
+    lua_pushlightuserdata(L, ((struct belfry *)vm_of(L)->script)->other);
+    lua_pushcclosure(L, nest_in, 1);
+    lua_setfield(L, -2, "nest");
+    return 1;
+}
+
+static int add_other(lua_State *L) {
+    vm_module(L, "moonlatch.other", open_other, false);
+    return 0;
+}
+
+/* The core may enter one site's script while another's is running: each has its own time. */
+static void a_slow_script_is_not_the_fault_of_another_site(void **state) {
+    struct belfry f;
+    struct text error = {0};
+    (void)state;
+    belfry_init(&f);
+    f.other = vm_new(&f.rig.site, "", &error);
+    assert_non_null(f.other);
+    vm_set_budget(f.other, 50);
+    assert_true(vm_protect(f.rig.vm, add_other, NULL, NULL));
+    expect(&f.rig,
+           "local nest = require 'moonlatch.other'.nest "
+           "return nest('while true do end'), nest('while true do end'), nest('return 1')",
+           "script_timeout script_timeout ");
+    struct script s;
+    rig_run(&f.rig, &s, "require 'moonlatch.other'.nest('while true do end') while true do end");
+    assert_string_equal(s.code, "script_timeout");
+    vm_free(f.other);
+    belfry_fini(&f);
+}
+
 /* A coroutine made at load time, or in another task, is watched like any other. */
 static void a_kept_coroutine_is_stopped(void **state) {
     struct belfry f;
@@ -446,6 +489,7 @@ int main(void) {
         cmocka_unit_test(tasks_start_inside_tasks),
         cmocka_unit_test(the_end_of_a_slice_ends_the_outer_task_too),
         cmocka_unit_test(waiting_takes_nothing_of_the_time),
+        cmocka_unit_test(a_slow_script_is_not_the_fault_of_another_site),
         cmocka_unit_test(a_kept_coroutine_is_stopped),
         cmocka_unit_test(a_task_costs_little),
     };
