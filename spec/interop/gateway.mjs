@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Starts the real binary for a test, in a temporary folder and on a free port, and ends it by its pid.
-// A sanitizer's report in the log makes stop() throw. The environment names the binary: MOONLATCH.
+// A bad exit status and a sanitizer's report in the log make stop() throw. The environment names the binary:
+// MOONLATCH.
 
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -56,20 +57,14 @@ class Gateway {
     return this;
   }
 
-  // TERM, and KILL after ten seconds; the exit status or the signal's name.
+  // TERM, and KILL after ten seconds. Throws unless it ended with status 0 and a clean log.
   async stop() {
     this.child.kill("SIGTERM");
     const timer = setTimeout(() => this.child.kill("SIGKILL"), 10000);
     const status = await this.exited;
     clearTimeout(timer);
     if (REPORT.test(this.log)) throw new Error(`the gateway's log says:\n${this.log}`);
-    return status;
-  }
-
-  // At once, as in a crash.
-  async kill() {
-    this.child.kill("SIGKILL");
-    await this.exited;
+    if (status !== 0) throw new Error(`the gateway ended with ${status}:\n${this.log.slice(-2000)}`);
   }
 
   async end() {
