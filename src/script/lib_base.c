@@ -7,6 +7,7 @@
  *     Lua 5.4.4. A metatable is never replaced; getmetatable shows the script's own. */
 #include "script/libs.h"
 #include "script/sandbox.h"
+#include "script/task.h"
 
 #include <lualib.h>
 
@@ -18,6 +19,7 @@ static const char *const kept[] = {
 
 static int results_of_call(lua_State *L, int status, lua_KContext before) {
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - (int)before;
+    task_caught(L);
     vm_check(L);
     lua_pushboolean(L, false);
     lua_insert(L, -2);

@@ -56,6 +56,7 @@ static int run(lua_State *L, lua_State *co, int count) {
     int status = lua_resume(co, L, count, &results);
     vm->running = L;
     vm->may_wait = may_wait;
+    if (status != LUA_OK && status != LUA_YIELD) task_caught(L);
     vm_check(L);
     if (status == LUA_YIELD && !stands_in_yield(co)) return WAITS;
     if (status != LUA_OK && status != LUA_YIELD) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A task's coroutine runs the C function trampoline, which calls push, the script and take, so that
  * everything that may raise does so inside of it. When it returns the coroutine goes back to the
- * pool as it is; after an error or a cancelled wait it is left to the collector. */
+ * pool as it is; after an error or a cancelled wait it is left to the collector, because a coroutine
+ * that died of a hook never runs a hook again. */
 #include "script/task.h"
 
 #include <assert.h>
@@ -58,7 +59,6 @@ static void over(struct task *t) {
 }
 
 static void end(struct task *t, enum task_end how, const struct script_error *error) {
-    over(t);
     list_remove(&t->link);
     t->vm->task_count--;
     t->state = TASK_IDLE;
@@ -75,6 +75,7 @@ static void fail(struct task *t, int status, bool killed) {
     struct vm *vm = t->vm;
     struct script_error error;
     struct text text = {0};
+    over(t); /* before anything is collected that w may be a part of */
     vm_report(vm, t->L, error_code(status, killed), t->kind->name, &error, &text);
     drop_coroutine(vm, t->L);
     if (status == LUA_ERRMEM) vm_out_of_memory(vm);
@@ -107,6 +108,7 @@ static void run(struct task *t, int arguments) {
     } else if (status != LUA_YIELD) {
         fail(t, status, killed);
     } else if (t->cancelled) {
+        over(t);
         drop_coroutine(t->vm, t->L);
         end(t, TASK_CANCELLED, NULL);
     } else {
@@ -143,6 +145,7 @@ void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
 void task_cancel(struct task *t) {
     if (t->state == TASK_RUNNING) t->cancelled = true;
     if (t->state != TASK_WAITING) return;
+    over(t);
     drop_coroutine(t->vm, t->L);
     end(t, TASK_CANCELLED, NULL);
 }
@@ -152,11 +155,14 @@ void task_cancel(struct task *t) {
 void task_may_wait(lua_State *L, const char *name) {
     struct vm *vm = vm_of(L);
     struct task *t = vm->task;
-    if (t) over(t); /* of a wait whose results could not be pushed */
     if (!t) luaL_error(L, "%s may not wait while the script is loaded", name);
     if (!t->kind->waits) luaL_error(L, "%s may not wait in %s", name, t->kind->name);
     if (!vm->may_wait || !lua_isyieldable(L))
         luaL_error(L, "%s may not wait here, in a callback or metamethod that C calls", name);
+}
+
+void task_caught(lua_State *L) {
+    if (task_of(L)) over(task_of(L));
 }
 
 static int go_on(lua_State *L, int status, lua_KContext context) {

@@ -65,10 +65,12 @@ static inline struct task *task_of(lua_State *L) { return vm_of(L)->task; }
 /* Something a task waits for, embedded in the struct that brings the result. */
 struct wait {
     struct task *task; /* who waits; set by task_wait */
-    /* After task_resume, inside the coroutine: pushes the results, returns how many. May raise. */
+    /* After task_resume, inside the coroutine, with the stack as it was at task_wait: pushes the
+     * results, returns how many. May raise. */
     int (*push)(lua_State *L, struct wait *w);
-    /* The wait is over: results were pushed, or the task was cancelled. Called exactly once, never
-     * raises; stops what is still under way and frees. */
+    /* The wait is over: results were pushed, push raised, or the task was cancelled. Called exactly
+     * once, never raises; stops what is still under way and frees. When w lies in a userdata on the
+     * stack of the function that waits, that is still alive. */
     void (*over)(struct wait *w);
 };
 
@@ -83,5 +85,9 @@ int task_wait(lua_State *L, struct wait *w);
 /* What w waits for has come: its task goes on, from the loop, now; or, when it has not even stopped
  * running yet, right after it does. Once for each wait. May end and free the task, and frees w. */
 void task_resume(struct wait *w);
+
+/* For what catches errors (pcall, coroutine.resume): first thing after, with the coroutine L. Ends a
+ * wait whose push raised. */
+void task_caught(lua_State *L);
 
 #endif
