@@ -22,9 +22,9 @@ static int string_rep(lua_State *L) {
     if (!lua_isnoneornil(L, 3)) separator = check_slice(L, 3);
     size_t each = s.n + separator.n, most = longest_string(L);
     if (count <= 0 || each == 0) return lua_pushliteral(L, ""), 1;
-    if ((lua_Unsigned)count > most / each + 1) return luaL_error(L, "resulting string too large");
-    size_t total = each * (size_t)count - separator.n;
-    if (total > most) return luaL_error(L, "resulting string too large");
+    if (s.n > most || (lua_Unsigned)count - 1 > (most - s.n) / each)
+        return luaL_error(L, "resulting string too large");
+    size_t total = s.n + each * (size_t)(count - 1);
     luaL_Buffer b;
     char *to = luaL_buffinitsize(L, &b, total);
     memcpy(to, s.p, s.n);
