@@ -36,8 +36,7 @@ local g
 function echoes.start()
   g = gateway.start {
     env = { ASAN_OPTIONS = SANITIZER },
-    gateway = { limits = { ws_message_rate = "off", send_buffer_hard = "64M", send_buffer_soft = "64M",
-      script_string = "16M", script_memory = "64M" } },
+    gateway = { limits = { ws_message_rate = "off" } },
     sites = {
       echo = {
         path = "/",

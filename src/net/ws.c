@@ -405,11 +405,21 @@ const struct conn_ops ws_conn_ops = {.received = on_received,
                                      .slow = on_slow,
                                      .closed = on_closed};
 
+static uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/* Where large messages are allowed, a large answer on its way does not make a peer a slow one. */
+static void set_marks(struct ws *w) {
+    const struct limits *l = w->settings->limits;
+    uint64_t message = w->settings->max_message;
+    conn_set_marks(w->conn, most(l->send_buffer_soft, message), l->send_buffer_time,
+                   most(l->send_buffer_hard, message * 2));
+}
+
 void ws_start(struct ws *w) {
     const struct limits *l = w->settings->limits;
     w->timer.fired = on_timer;
     w->close_code = 1006;
-    conn_set_marks(w->conn, l->send_buffer_soft, l->send_buffer_time, l->send_buffer_hard);
+    set_marks(w);
     if (w->settings->ping) plan_ping(w);
     if (l->max_lifetime != LIMIT_OFF) {
         uint64_t spread = random_below(w->conn->net->random, l->max_lifetime / 5 + 1);

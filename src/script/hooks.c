@@ -283,7 +283,7 @@ static int message_push(lua_State *L, struct task *t) {
     if (direct) lua_rawgeti(L, LUA_REGISTRYINDEX, e->rt->message);
     else push_emit(L, "message");
     handle_push(L, e->socket);
-    lua_pushlstring(L, e->text.p, e->text.n);
+    vm_push_message(L, e->text);
     lua_pushboolean(L, e->binary);
     return direct ? 3 : 4;
 }

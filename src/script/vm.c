@@ -22,7 +22,7 @@
 /* ptr NULL: osize is the type of what the block is for, not a size */
 static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize) {
     struct vm *vm = ud;
-    bool string = !ptr && osize == LUA_TSTRING;
+    bool string = !ptr && osize == LUA_TSTRING && !vm->lent;
     if (!ptr) osize = 0;
     if (nsize == 0) {
         mem_free(ptr);
@@ -109,6 +109,7 @@ void vm_enter(struct vm *vm, struct vm_entry *e, lua_State *L, struct task *task
     vm->running = L;
     vm->task = task;
     vm->may_wait = true;
+    vm->lent = false; /* a message that did not fit left it */
     if (!e->running) e->interrupted = watchdog_begin(vm->watchdog, vm);
     else if (vm->killed) watchdog_hook(L);
 }
@@ -149,6 +150,13 @@ bool vm_protect(struct vm *vm, lua_CFunction f, void *arg, struct text *error) {
     vm_leave(vm, &e);
     if (status == LUA_ERRMEM) vm_out_of_memory(vm);
     return status == LUA_OK;
+}
+
+void vm_push_message(lua_State *L, struct slice bytes) {
+    struct vm *vm = vm_of(L);
+    vm->lent = true;
+    lua_pushlstring(L, bytes.p, bytes.n);
+    vm->lent = false;
 }
 
 int vm_raise_killed(lua_State *L) {

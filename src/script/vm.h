@@ -41,6 +41,7 @@ struct vm {
     uint64_t budget_ms;          /* of a slice */
     lua_State *volatile running; /* the innermost coroutine that runs; NULL: Lua is not entered */
     volatile sig_atomic_t killed; /* the slice is over: raise until the outermost entry is left */
+    bool lent;                   /* the string being made is a message, not the script's work */
     bool may_wait;               /* every coroutine from the task's to the running one may yield */
     struct list tasks;           /* struct task that run or wait */
     uint64_t task_count;
@@ -93,6 +94,10 @@ void vm_leave(struct vm *vm, const struct vm_entry *e);
 
 /* After a task or a protected call ended with LUA_ERRMEM: counts it, and frees what it left. */
 void vm_out_of_memory(struct vm *vm);
+
+/* Pushes bytes that a client sent: they were bounded when they came, so script_string, the bound of
+ * what scripts make, does not count. May raise for memory. */
+void vm_push_message(lua_State *L, struct slice bytes);
 
 /* ---- modules ---- */
 
