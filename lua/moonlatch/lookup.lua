@@ -5,34 +5,23 @@
 
 local lookup = {}
 
-local find, sub, byte = string.find, string.sub, string.byte
-local DOT = byte(".")
+local find, sub = string.find, string.sub
 
--- Whether name may be one at all: bounded, and without empty parts.
-function lookup.valid(name, max_bytes, max_segments)
-  if #name == 0 or #name > max_bytes then return false end
-  if not find(name, ".", 1, true) then return true end
-  if byte(name) == DOT or byte(name, -1) == DOT or find(name, "..", 1, true) then return false end
-  local segments, at = 1, find(name, ".", 1, true)
-  while at do
-    segments = segments + 1
-    at = find(name, ".", at + 1, true)
-  end
-  return segments <= max_segments
-end
-
--- The function under a valid name in tree (a table, or nil), or nil. Keys that skip (a set, may be
--- nil) names are not there.
-function lookup.find(tree, name, skip)
+-- The function under name in tree (anything but a table has none), or nil. A key that is the whole
+-- name, dots and all, comes first. Names with empty parts, or more than max_parts, have none. Keys that
+-- are in skip (a set, may be nil) are not there.
+function lookup.find(tree, name, max_parts, skip)
+  if type(tree) ~= "table" then return nil end
+  local whole = rawget(tree, name)
+  if type(whole) == "function" and not (skip and skip[name]) then return whole end
   local from = 1
-  while type(tree) == "table" do
+  for _ = 1, max_parts do
     local dot = find(name, ".", from, true)
-    local key = dot and sub(name, from, dot - 1) or from == 1 and name or sub(name, from)
-    if skip and skip[key] then return nil end
+    local key = sub(name, from, dot and dot - 1)
+    if key == "" or skip and skip[key] then return nil end
     tree = rawget(tree, key)
-    if not dot then
-      return type(tree) == "function" and tree or nil
-    end
+    if not dot then return type(tree) == "function" and tree or nil end
+    if type(tree) ~= "table" then return nil end
     from = dot + 1
   end
   return nil

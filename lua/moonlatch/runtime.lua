@@ -54,15 +54,14 @@ end
 
 -- The function that answers remote calls.
 local function caller(core, site, files)
-  local max_bytes, max_segments = core.limits.rpc_name, core.limits.rpc_segments
-  local find, valid, skip = lookup.find, lookup.valid, routes.skip
+  local max_bytes, max_parts = core.limits.rpc_name, core.limits.rpc_segments
+  local find, skip = lookup.find, routes.skip
   return function(name, auth, data, socket)
-    if valid(name, max_bytes, max_segments) then
-      local handler = site.routes and find(site.routes, name, skip)
-      if handler then return routes.run(core, handler, auth, data, socket) end
-      handler = find(site.controllers, name) or find(files, name)
-      if handler then return handler(auth, data, socket) end
-    end
+    if #name > max_bytes then return nil, "Function not found" end
+    local handler = site.routes and find(site.routes, name, max_parts, skip)
+    if handler then return routes.run(core, handler, auth, data, socket) end
+    handler = find(site.controllers, name, max_parts) or find(files, name, max_parts)
+    if handler then return handler(auth, data, socket) end
     return nil, "Function not found"
   end
 end
