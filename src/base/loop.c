@@ -109,6 +109,11 @@ void watch_stop(struct loop *loop, struct watch *w) {
     if (watch_set(loop, w, 0)) w->events = 0; /* the descriptor is gone already: so is its entry */
 }
 
+void watch_close(struct watch *w) {
+    w->events = 0;
+    close(w->fd);
+}
+
 static void dispatch(struct loop *loop, int timeout_ms) {
     struct epoll_event events[EVENTS_PER_TURN];
     int n = epoll_wait(loop->epoll, events, EVENTS_PER_TURN, timeout_ms);

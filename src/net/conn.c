@@ -46,9 +46,8 @@ void conn_close(struct conn *c, const char *reason) {
     if (c->state == CONN_CLOSED) return;
     c->state = CONN_CLOSED;
     c->reason = reason;
-    watch_stop(c->net->loop, &c->watch);
     timer_stop(c->net->loop, &c->timer);
-    close(c->watch.fd);
+    watch_close(&c->watch);
     list_remove(&c->dirty);
     list_push(&c->net->dead, &c->dirty);
     loop_defer(c->net->loop, LOOP_FREE, &c->net->reap);
@@ -179,7 +178,9 @@ static void output_flush(struct conn *c) {
         struct msghdr m = {.msg_iov = pieces, .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
         size_t asked = 0;
         for (size_t i = 0; i < m.msg_iovlen; i++) asked += pieces[i].iov_len;
-        ssize_t n = sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = m.msg_iovlen == 1
+                        ? send(c->watch.fd, pieces->iov_base, asked, MSG_NOSIGNAL | MSG_DONTWAIT)
+                        : sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno != EAGAIN) {
             conn_close(c, "reset by peer");

@@ -237,11 +237,14 @@ struct event {
 static void event_ended(struct task *t, enum task_end how, const struct script_error *error) {
     (void)how;
     (void)error;
-    mem_free(container_of(t, struct event, task));
+    struct event *e = container_of(t, struct event, task);
+    if (e->rt->spare_event) mem_free(e);
+    else e->rt->spare_event = e;
 }
 
 static void event_start(struct runtime *rt, const struct task_kind *kind, struct event event) {
-    struct event *e = mem_raw(sizeof *e);
+    struct event *e = rt->spare_event ? rt->spare_event : mem_raw(sizeof *e);
+    rt->spare_event = NULL;
     *e = event;
     e->rt = rt;
     task_start(rt->vm, &e->task, kind);

@@ -81,8 +81,13 @@ void handle_push_auth(lua_State *L, struct socket *s) {
     lua_remove(L, -2);
 }
 
+/* As luaL_checkudata, which looks the metatable up by its name each time. */
 struct socket *handle_check(lua_State *L, int index) {
-    struct handle *h = luaL_checkudata(L, index, META);
+    struct handle *h = lua_touserdata(L, index);
+    bool ours = h && lua_getmetatable(L, index) &&
+                lua_topointer(L, -1) == runtime_of(vm_of(L))->socket_meta;
+    if (!ours) h = luaL_checkudata(L, index, META); /* says what is wrong */
+    lua_pop(L, ours);
     return h->socket && socket_is_open(h->socket) ? h->socket : NULL;
 }
 
@@ -110,39 +115,41 @@ static int socket_rpc(lua_State *L) {
     return lua_call_client(L, handle_check(L, 1), "socket:rpc", 2);
 }
 
-static int push_sent(lua_State *L, bool sent, const char *otherwise) {
-    if (!sent) return lua_push_failure(L, otherwise);
-    lua_pushboolean(L, true);
-    return 1;
-}
-
-static int send_binary(lua_State *L, struct socket *s, struct slice data) {
-    if (!s->session->ops->binary) return lua_push_failure(L, "unavailable");
-    struct buf *b = buf_copy(data);
-    bool sent = socket_send_binary(s, b);
-    buf_unref(b);
-    return push_sent(L, sent, "unavailable");
-}
-
 /* Where a transport wraps texts it escapes lone surrogates: what such a client sent may go back. */
 static bool text_valid(const struct socket *s, struct slice text) {
-    bool wrapped = s && s->session && s->session->ops->wrap;
-    return wrapped ? wtf8_valid(text) : utf8_valid(text);
+    return s->session->ops->wrap ? wtf8_valid(text) : utf8_valid(text);
+}
+
+/* A short text is copied again by the connection, so the buf for it can be the one of the last. */
+static struct buf *short_buf(struct runtime *rt, struct slice data) {
+    if (data.n > SHORT_BYTES || rt->short_buf->refs > 1) return buf_copy(data);
+    memcpy(rt->short_buf->data, data.p, data.n);
+    rt->short_buf->n = (uint32_t)data.n;
+    return buf_ref(rt->short_buf);
+}
+
+static int send_string(lua_State *L, struct socket *s, struct slice data, bool binary) {
+    if (binary && !s->session->ops->binary) return lua_push_failure(L, "unavailable");
+    if (!binary && !text_valid(s, data))
+        return luaL_argerror(L, 2, "text must be UTF-8 (send(data, true) sends bytes)");
+    struct buf *b = short_buf(runtime_of(vm_of(L)), data);
+    if (binary) socket_send_binary(s, b);
+    else socket_send(s, b);
+    buf_unref(b);
+    lua_pushboolean(L, true);
+    return 1;
 }
 
 /* send(data, binary): a text, or bytes, or JSON of any other value */
 static int socket_method_send(lua_State *L) {
     struct socket *s = handle_check(L, 1);
     luaL_checkany(L, 2);
-    bool is_text = lua_type(L, 2) == LUA_TSTRING;
     if (s && s->dialect != &raw_dialect)
         return luaL_error(L, "socket:send is for raw endpoints: use socket:rpc or server:publish");
-    if (is_text && lua_toboolean(L, 3))
-        return s ? send_binary(L, s, lua_check_slice(L, 2)) : lua_push_failure(L, "closed");
-    if (is_text && !text_valid(s, lua_check_slice(L, 2)))
-        return luaL_argerror(L, 2, "text must be UTF-8 (send(data, true) sends bytes)");
     if (!s) return lua_push_failure(L, "closed");
-    struct buf *b = is_text ? buf_copy(lua_check_slice(L, 2)) : runtime_encode(L, 2);
+    if (lua_type(L, 2) == LUA_TSTRING)
+        return send_string(L, s, lua_check_slice(L, 2), lua_toboolean(L, 3));
+    struct buf *b = runtime_encode(L, 2);
     socket_send(s, b);
     buf_unref(b);
     lua_pushboolean(L, true);
@@ -227,7 +234,6 @@ static void push_field(lua_State *L, const struct socket *s, enum field field) {
  * nothing gives it the metatable: the first argument is a handle. */
 static int on_index(lua_State *L) {
     struct handle *h = lua_touserdata(L, 1);
-    lua_settop(L, 2);
     lua_pushvalue(L, 2);
     int type = lua_rawget(L, lua_upvalueindex(1));
     if (type == LUA_TFUNCTION) return 1;
@@ -278,6 +284,7 @@ static const luaL_Reg methods[] = {{"rpc", socket_rpc},
 
 void lib_socket_open(lua_State *L) {
     luaL_newmetatable(L, META);
+    runtime_of(vm_of(L))->socket_meta = lua_topointer(L, -1);
     luaL_newlib(L, methods);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         lua_pushinteger(L, fields[i].field);

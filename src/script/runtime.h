@@ -22,6 +22,10 @@ enum entry {
     ENTRIES
 };
 
+#define SHORT_BYTES 512
+
+struct event;
+
 struct runtime {
     struct vm *vm;
     struct site *site;
@@ -31,6 +35,9 @@ struct runtime {
     uint32_t has;         /* becomes site->has when the script is loaded, and follows later changes */
     uint32_t after;       /* kinds of ops, as bits, that have observers */
     bool live;            /* loaded: site->has is ours */
+    const void *socket_meta; /* the metatable of socket handles */
+    struct event *spare_event; /* the last one that ended: hooks.c's */
+    struct buf *short_buf; /* of SHORT_BYTES, for texts that are sent */
     struct text *scratch; /* for JSON that is being made; a userdata of the state */
     struct list timers;   /* struct ticker, those that are set */
     size_t timer_count;

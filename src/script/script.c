@@ -123,6 +123,8 @@ static int load_protected(lua_State *L) {
 static void runtime_free(struct runtime *rt) {
     tickers_stop(rt);
     vm_free(rt->vm);
+    buf_unref(rt->short_buf);
+    mem_free(rt->spare_event);
     mem_free(rt);
 }
 
@@ -135,6 +137,7 @@ static struct runtime *runtime_new(struct site *site, const char *library, struc
     rt->limits = *site->limits;
     rt->message = rt->filter = LUA_NOREF;
     rt->has = HOOK_CALL | HOOK_LOGIN;
+    rt->short_buf = buf_new(SHORT_BYTES);
     list_init(&rt->timers);
     vm->script = rt;
     return rt;

@@ -15,8 +15,7 @@ static int take(lua_State *L, int status, lua_KContext context) {
 }
 
 static int trampoline(lua_State *L) {
-    struct task *t = lua_touserdata(L, 1);
-    lua_settop(L, 0);
+    struct task *t = task_of(L);
     int arguments = t->kind->push(L, t);
     lua_callk(L, arguments, LUA_MULTRET, (lua_KContext)t, take);
     return take(L, LUA_OK, (lua_KContext)t);
@@ -138,8 +137,7 @@ void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
     list_push(&vm->tasks, &t->link);
     vm->task_count++;
     lua_pushcfunction(t->L, trampoline);
-    lua_pushlightuserdata(t->L, t);
-    run(t, 1);
+    run(t, 0);
 }
 
 void task_cancel(struct task *t) {

@@ -32,7 +32,7 @@ static void *allocate(void *ud, void *ptr, size_t osize, size_t nsize) {
     if (nsize > osize && nsize - osize > vm->limits->script_memory - vm->used) return NULL;
     if (string && nsize > STRING_HEADER && nsize - STRING_HEADER > vm->limits->script_string)
         return NULL;
-    ptr = mem_grow(ptr, nsize);
+    ptr = ptr ? mem_grow(ptr, nsize) : mem_raw(nsize);
     vm->used += nsize - osize;
     return ptr;
 }
