@@ -36,12 +36,25 @@ static bool serve_health(const struct routes *routes, struct request *r) {
     return false;
 }
 
+/* What there is at the moment; all other figures are counted as things happen. */
+static void take_stock(const struct routes *routes, const struct request *r) {
+    struct metrics *m = routes->metrics;
+    *metrics_cell(m, "connections", NULL, NULL, NULL) = (int64_t)r->conn->net->open;
+    for (size_t i = 0; i < routes->count; i++) {
+        const struct site *site = routes->sites[i].site;
+        *metrics_cell(m, "sockets", NULL, NULL, site->name) = (int64_t)site->sockets.count;
+        *metrics_cell(m, "channels", NULL, NULL, site->name) = (int64_t)site->channels.count;
+        *metrics_cell(m, "calls_running", NULL, NULL, site->name) = (int64_t)site->running;
+    }
+}
+
 static void serve_admin(const struct routes *routes, struct request *r) {
     if (!is_path(r, routes->config->metrics_path)) {
         http_error(r, 404, "no such page");
         return;
     }
     struct text out = {0};
+    take_stock(routes, r);
     metrics_write(routes->metrics, &out);
     http_reply(r, 200, plain_headers, text_slice(&out));
     text_fini(&out);

@@ -9,6 +9,7 @@
 
 static void on_taken(void *arg, int status, struct buf *auth) {
     struct socket *s = arg;
+    s->logging_in = false;
     if (!socket_is_open(s)) {
         /* it went away meanwhile */
     } else if (status) {
@@ -18,12 +19,16 @@ static void on_taken(void *arg, int status, struct buf *auth) {
         socket_authenticate(s, buf_ref(auth));
         if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
     }
+    if (s->session && s->session->ops->resume) s->session->ops->resume(s->session);
     socket_unref(s);
 }
 
+/* What stands behind the token waits until it is known whom it is from, where the transport can wait. */
 static void login(struct socket *s, struct slice token) {
     if (!socket_on_probation(s, token.n)) return;
-    if (uuid_v4_valid(token)) {
+    if (!s->logging_in && uuid_v4_valid(token)) {
+        s->logging_in = true;
+        if (s->session->ops->pause) s->session->ops->pause(s->session);
         token_take(s->site, token, on_taken, socket_ref(s));
     } else {
         auth_failed(s->site, &s->handshake->ip);

@@ -41,6 +41,7 @@ struct socket {
     void *script;                /* the script layer's handle */
     struct map_link by_sid;      /* in site->sockets; the key is sid */
     bool connected;              /* let in: the script knows of it */
+    bool logging_in;             /* its token is being taken */
     char sid[SID_LENGTH + 1];
 };
 

@@ -142,6 +142,7 @@ static struct op *op_of(struct socket *s, enum op_kind kind, const struct envelo
 static void on_taken(void *arg, int status, struct buf *auth) {
     struct op *op = arg;
     struct socket *s = op->socket;
+    s->logging_in = false;
     if (status || !socket_is_open(s)) {
         if (socket_is_open(s)) {
             auth_failed(s->site, &s->handshake->ip);
@@ -160,7 +161,7 @@ static void on_taken(void *arg, int status, struct buf *auth) {
  * messages of the socket, already under way, are from. */
 static void login(struct socket *s, const struct envelope *e) {
     const struct json_value *token = &e->values[TOKEN];
-    if (s->auth && !s->site->conf->token.reauth) {
+    if (s->logging_in || (s->auth && !s->site->conf->token.reauth)) {
         refuse(s, e, false, "Forbidden");
         return;
     }
@@ -169,6 +170,7 @@ static void login(struct socket *s, const struct envelope *e) {
     if (token->type == JSON_STRING && uuid_v4_valid(id)) {
         struct op *op = op_of(s, OP_AUTH, e);
         op->data = moved(op, e, token->raw);
+        s->logging_in = true;
         op_start(op);
         token_take(s->site, id, on_taken, op);
     } else {
@@ -196,13 +198,15 @@ static void auth_answer(const struct op *op) {
 
 static void answer_call(struct socket *s, const struct envelope *e) {
     struct text room = {0};
-    struct json_value resp = e->values[RESP], error = {0}, data = {0};
+    struct json_value resp = e->values[RESP], error, data;
     struct slice fid = {NULL, 0};
-    if (e->values[FID].type == JSON_STRING) fid = json_string(e->values[FID].raw, &room);
-    if (resp.type == JSON_OBJECT) {
-        error = json_member(resp.raw, SLICE("error"));
-        data = json_member(resp.raw, SLICE("data"));
+    if (resp.type != JSON_OBJECT) {
+        refuse(s, e, false, "Invalid request");
+        return;
     }
+    if (e->values[FID].type == JSON_STRING) fid = json_string(e->values[FID].raw, &room);
+    error = json_member(resp.raw, SLICE("error"));
+    data = json_member(resp.raw, SLICE("data"));
     bool refused = is_truthy(&error);
     if (!call_answer(s, fid, refused, refused ? error.raw : data.raw))
         metrics_count(s->site->core->metrics, "call_answers_ignored_total", NULL, NULL, s->site->name);

@@ -29,26 +29,43 @@ static bool is_trusted(const struct net *net, const struct ip *ip) {
     return false;
 }
 
-/* The last hop of X-Forwarded-For that is no proxy of ours. What stands before it was written by
- * that hop and proves nothing. */
-static struct ip last_stranger(const struct net *net, struct slice chain, struct ip peer) {
-    while (chain.n) {
+static bool is_chain(const struct http_header *h) {
+    return slice_ieq(h->name, SLICE("x-forwarded-for"));
+}
+
+/* Walks back along a chain of hops, while *ip is a proxy of ours. What stands before the first that
+ * is not was written by that one, and proves nothing: false. */
+static bool walk_back(const struct net *net, struct slice chain, struct ip *ip) {
+    while (chain.n && is_trusted(net, ip)) {
         size_t comma = chain.n;
         while (comma && chain.p[comma - 1] != ',') comma--;
         struct ip hop;
-        if (!ip_parse(slice_trim(slice_from(chain, comma)), &hop)) return peer;
-        if (!is_trusted(net, &hop)) return hop;
-        peer = hop;
+        if (!ip_parse(slice_trim(slice_from(chain, comma)), &hop)) return false;
+        *ip = hop;
         chain = slice_upto(chain, comma ? comma - 1 : 0);
     }
-    return peer;
+    return is_trusted(net, ip);
 }
 
+/* Some proxies add a line of their own instead of going on with the one that came: the last counts. */
 struct ip opening_ip(const struct request *r) {
     const struct net *net = r->conn->net;
-    struct ip peer = r->conn->peer;
-    if (!net->trusted_count || !is_trusted(net, &peer)) return peer;
-    return last_stranger(net, http_header(r, "x-forwarded-for"), peer);
+    struct ip ip = r->conn->peer;
+    for (size_t i = net->trusted_count ? r->header_count : 0; i-- > 0;)
+        if (is_chain(&r->headers[i]) && !walk_back(net, r->headers[i].value, &ip)) break;
+    return ip;
+}
+
+/* All hops, of all lines, in order. */
+static void add_chain(struct text *t, const struct request *r) {
+    struct text all = {0};
+    for (size_t i = 0; i < r->header_count; i++) {
+        if (!is_chain(&r->headers[i]) || !r->headers[i].value.n) continue;
+        if (all.n) text_char(&all, ',');
+        text_add(&all, r->headers[i].value);
+    }
+    if (all.n) handshake_add(t, SLICE(":ips"), text_slice(&all));
+    text_fini(&all);
 }
 
 static struct slice method_name(enum http_method method) {
@@ -64,10 +81,7 @@ struct handshake *opening_handshake(const struct request *r, enum handshake_part
     if (r->query.n) handshake_add(&t, SLICE(":query"), r->query);
     if (part == HANDSHAKE_ALL || r->method != HTTP_GET)
         handshake_add(&t, SLICE(":method"), method_name(r->method));
-    if (is_trusted(r->conn->net, &r->conn->peer)) {
-        struct slice chain = http_header(r, "x-forwarded-for");
-        if (chain.n) handshake_add(&t, SLICE(":ips"), chain);
-    }
+    if (is_trusted(r->conn->net, &r->conn->peer)) add_chain(&t, r);
     if (part == HANDSHAKE_ALL && r->body.n && !memchr(r->body.p, 0, r->body.n))
         handshake_add(&t, SLICE(":body"), r->body);
     for (size_t i = 0; i < r->header_count; i++)

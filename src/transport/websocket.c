@@ -127,11 +127,7 @@ static int refusal(struct endpoint *ep, const struct request *r) {
     if (status) return status;
     if (!opening_origin(ep, r)) return 403;
     struct ip ip = opening_ip(r);
-    if (auth_blocked(ep->site, &ip)) {
-        site_limit(ep->site, "failed_auth_per_ip");
-        return 429;
-    }
-    return site_admits(ep->site);
+    return auth_blocked(ep->site, &ip) ? 429 : site_admits(ep->site);
 }
 
 static void websocket_serve(struct endpoint *ep, struct request *r, struct slice rest) {
