@@ -160,6 +160,7 @@ for _, how in ipairs { "SockJS", "plain WebSocket" } do
       local called, args, fid = c:call()
       if resp then c:answer(fid, resp) end
       local answer = c:wait(function(m) return m.uuid == "ask" end, 5)
+      assert(answer, "no answer")
       return answer.resp or answer.error, called, args, fid
     end
 
@@ -171,7 +172,7 @@ for _, how in ipairs { "SockJS", "plain WebSocket" } do
       assert.same({ n = 3, ["2"] = "refused", ["3"] = "no" }, (ask("call", { name = "x" }, { error = "no" })))
       assert.same({ n = 3, ["2"] = "refused", ["3"] = { code = 1 } }, (ask("call", { name = "x" }, { error = { code = 1 } })))
       assert.same({ n = 1, ["1"] = json.null }, (ask("call", { name = "x" }, { data = json.null })))
-      assert.same({ n = 1, ["1"] = json.null }, (ask("call", { name = "x" }, {})))
+      assert.same({ n = 1, ["1"] = json.null }, (ask("call", { name = "x" }, setmetatable({}, { __jsontype = "object" }))))
       assert.same({ n = 1, ["1"] = false }, (ask("call", { name = "x" }, { data = false })))
       assert.same({ n = 2, ["2"] = "timeout" }, (ask("call", { name = "x", options = { timeout = 0.05 } })))
       assert.same({ n = 1, ["1"] = 5 }, (ask("call_socket", nil, { data = 5 })))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* How the core's questions reach the script: each hook is a task that pushes one of the functions of
- * runtime.lua with its arguments, and reads the results. What they mean is decided there; here is
- * only what becomes of it for the op.
+/* How the core's questions reach the script: each hook is a task that pushes one of the functions
+ * of runtime.lua with its arguments, and reads the results. What they mean is decided there; here
+ * is only what becomes of it for the op.
  *
- * push runs before the hook returns, so what the core lent for the call may be pushed without a copy;
- * a struct outlives the hook only when the script waits. */
+ * push runs before the hook returns, so what the core lent for the call may be pushed without a
+ * copy; a struct outlives the hook only when the script waits. */
 #include "script/lib_json.h"
 #include "script/lib_request.h"
 #include "script/lib_socket.h"
@@ -448,7 +448,7 @@ static void login_ended(struct task *t, enum task_end how, const struct script_e
     if (how != TASK_DONE) {
         bool internal = how == TASK_FAILED && strcmp(error->code, "script_error") == 0;
         buf_unref(l->error);
-        l->error = buf_copy(internal               ? SLICE("Internal error")
+        l->error = buf_copy(internal             ? SLICE("Internal error")
                             : how == TASK_FAILED ? slice_of(error->code)
                                                  : SLICE("cancelled"));
     }

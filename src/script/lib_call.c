@@ -60,7 +60,8 @@ static uint64_t check_timeout(lua_State *L, int options) {
     lua_pushliteral(L, "timeout");
     if (lua_rawget(L, options) == LUA_TNIL) return standard;
     lua_Number seconds = luaL_checknumber(L, -1);
-    luaL_argcheck(L, seconds > 0 && seconds <= 3600, options, "timeout: 0 to 3600 seconds expected");
+    luaL_argcheck(L, seconds > 0 && seconds <= 3600, options,
+                  "timeout: 0 to 3600 seconds expected");
     return (uint64_t)(seconds * 1000) + 1;
 }
 

@@ -6,8 +6,9 @@
 
 #include <lauxlib.h>
 
-/* Channels, as scripts use them: what socket: and server: have in common, and the functions of server
- * that are about channels. All may raise; the functions that return int return a number of results. */
+/* Channels, as scripts use them: what socket: and server: have in common, and the functions of
+ * server that are about channels. All may raise; the functions that return int return a number of
+ * results. */
 
 /* Subscribes s (NULL: closed); the client is told when the subscription is live. */
 int lua_channel_subscribe(lua_State *L, struct socket *s, struct slice channel);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the runtime library, and only it, asks of C: to be told of events, and to run tasks side by
- * side. A task reports its end to an inbox, a userdata, and the task that waits on the inbox goes on
- * at the end of the turn:
+ * side. A task reports its end to an inbox, a userdata, and the task that waits on the inbox goes
+ * on at the end of the turn:
  *
  *   start(inbox, f, ...) -> child runs -> ends -> inbox.ended, its results in the inbox's table
  *   next(inbox)          <- number, true, results...  or  number, false, error
@@ -16,7 +16,7 @@
 
 #define META "moonlatch.inbox"
 
-enum { VALUE_RESULTS = 1 }; /* of the inbox: by number, the packed results of a child */
+#define VALUE_RESULTS 1 /* user value of an inbox: by number, the packed results of a child */
 
 struct inbox {
     struct wait wait;
@@ -25,7 +25,7 @@ struct inbox {
     struct vm *vm;
     struct list ended; /* struct child: ended, and not taken yet */
     lua_Integer started;
-    unsigned posts;    /* not taken yet */
+    unsigned posts; /* not taken yet */
     bool waiting;
 };
 
@@ -35,8 +35,8 @@ struct child {
     struct inbox *inbox;
     int ref;            /* of the inbox */
     lua_Integer number; /* counted from 1 */
-    lua_State *from;    /* until it was pushed: who has the function and its arguments, from index 2 */
-    const char *code;   /* of what made it fail; NULL: it did not */
+    lua_State *from; /* until it was pushed: who has the function and its arguments, from index 2 */
+    const char *code; /* of what made it fail; NULL: it did not */
     char id[ERROR_ID_LENGTH + 1];
 };
 
@@ -297,10 +297,10 @@ static void push_limits(lua_State *L, const struct runtime *rt) {
     }
 }
 
-static const luaL_Reg functions[] = {
-    {"start", core_start},       {"inbox", core_inbox},         {"post", core_post},
-    {"next", core_next},         {"set_hook", core_set_hook},   {"set_after", core_set_after},
-    {"warn", core_warn},         {NULL, NULL}};
+static const luaL_Reg functions[] = {{"start", core_start},       {"inbox", core_inbox},
+                                     {"post", core_post},         {"next", core_next},
+                                     {"set_hook", core_set_hook}, {"set_after", core_set_after},
+                                     {"warn", core_warn},         {NULL, NULL}};
 
 void lib_core_push(lua_State *L, struct runtime *rt) {
     luaL_newmetatable(L, META);

@@ -27,7 +27,7 @@ void request_push_ips(lua_State *L, const struct handshake *h) {
     }
 }
 
-/* stack: headers -> headers. Several headers of one name are one, as RFC 9110 section 5.3 has it. */
+/* stack: headers -> headers. Several of one name are one, as RFC 9110 section 5.3 has it. */
 static void add_header(lua_State *L, struct slice name, struct slice value) {
     lua_pushlstring(L, name.p, name.n);
     lua_pushvalue(L, -1);

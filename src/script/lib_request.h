@@ -7,8 +7,8 @@
 #include <lua.h>
 
 /* Pushes a table of the request: method, path, querystring (absent without one), host, ip, ips,
- * headers (by lower-case names; several of one name are joined), body (absent without one). The query
- * and the cookies are read in lua/moonlatch/request.lua. Raises. */
+ * headers (by lower-case names; several of one name are joined), body (absent without one). The
+ * query and the cookies are read in lua/moonlatch/request.lua. Raises. */
 void request_push(lua_State *L, const struct handshake *h);
 
 /* Pushes the address as a text, nil when there is none. */

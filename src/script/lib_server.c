@@ -9,7 +9,6 @@
 #include "script/lib_socket.h"
 #include "script/lib_timer.h"
 
-
 #include <time.h>
 
 /* rpc(socket or sid, name, args, options) */
@@ -28,7 +27,7 @@ static int server_now(lua_State *L) {
     return 1;
 }
 
-/* enableCleanup(ms): sockets that have not authenticated by then are closed, from the next one on */
+/* enableCleanup(ms): how long sockets may stay without login, from the next one on */
 static int server_enable_cleanup(lua_State *L) {
     lua_Integer ms = luaL_optinteger(L, 2, 5000);
     luaL_argcheck(L, ms >= 100 && ms <= 600000, 2, "100 to 600000 milliseconds expected");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A handle is a userdata with two user values: the decoded auth data, and a table for the fields that
- * scripts add, made at the first. The registry holds it, by a reference that the handle knows, while
- * its socket lives; the socket holds a plain pointer. */
+/* A handle is a userdata with two user values: the decoded auth data, and a table for the fields
+ * that scripts add, made at the first. The registry holds it, by a reference that the handle knows,
+ * while its socket lives; the socket holds a plain pointer. */
 #include "script/lib_socket.h"
 
 #include "script/lib_call.h"
@@ -15,7 +15,9 @@
 
 #define META "moonlatch.socket"
 
-enum { VALUE_AUTH = 1, VALUE_FIELDS = 2 };
+/* user values */
+#define VALUE_AUTH 1
+#define VALUE_FIELDS 2
 
 struct handle {
     struct socket *socket; /* NULL once its memory is gone */
@@ -201,11 +203,16 @@ enum field {
 static const struct {
     const char *name;
     enum field field;
-} fields[] = {{"sid", FIELD_SID},           {"auth", FIELD_AUTH},
-              {"session", FIELD_AUTH},      {"ip", FIELD_IP},
-              {"ips", FIELD_IPS},           {"host", FIELD_HOST},
-              {"protocol", FIELD_PROTOCOL}, {"endpoint", FIELD_ENDPOINT},
-              {"handshake", FIELD_HANDSHAKE}, {"created", FIELD_CREATED},
+} fields[] = {{"sid", FIELD_SID},
+              {"auth", FIELD_AUTH},
+              {"session", FIELD_AUTH},
+              {"ip", FIELD_IP},
+              {"ips", FIELD_IPS},
+              {"host", FIELD_HOST},
+              {"protocol", FIELD_PROTOCOL},
+              {"endpoint", FIELD_ENDPOINT},
+              {"handshake", FIELD_HANDSHAKE},
+              {"created", FIELD_CREATED},
               {"channels", FIELD_CHANNELS}};
 
 /* The request with its query and cookies read: request.complete of the runtime library. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A ticker is a userdata with its function as user value. The registry holds it while it is set or its
- * function runs, so that neither the timer nor the task loses its memory; after that it is the
+/* A ticker is a userdata with its function as user value. The registry holds it while it is set or
+ * its function runs, so that neither the timer nor the task loses its memory; after that it is the
  * script's own to keep. */
 #include "script/lib_timer.h"
 
@@ -11,11 +11,11 @@
 struct ticker {
     struct timer timer;
     struct task task;
-    struct list link;   /* in runtime->timers while it is set */
+    struct list link; /* in runtime->timers while it is set */
     struct runtime *rt;
     uint64_t period_ms; /* 0: once */
     bool running;
-    int ref;            /* in the registry; LUA_NOREF: not held */
+    int ref; /* in the registry; LUA_NOREF: not held */
 };
 
 static struct loop *loop_of(const struct ticker *k) { return k->rt->site->core->loop; }

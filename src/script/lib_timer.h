@@ -4,7 +4,7 @@
 
 #include "script/runtime.h"
 
-/* server:delay and server:every: a function that runs as a task of its own when its time has come. */
+/* server:delay and server:every: a function that runs as a task when its time has come. */
 
 /* Prepares the state; once. Raises. */
 void lib_timer_open(lua_State *L);

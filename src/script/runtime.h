@@ -32,14 +32,14 @@ struct runtime {
     struct limits limits; /* the site's, as enableCleanup changed them */
     int entries[ENTRIES]; /* references to Lua functions */
     int message, filter;  /* the same: called without composition; LUA_NOREF: there is none */
-    uint32_t has;         /* becomes site->has when the script is loaded, and follows later changes */
-    uint32_t after;       /* kinds of ops, as bits, that have observers */
-    bool live;            /* loaded: site->has is ours */
-    const void *socket_meta; /* the metatable of socket handles */
+    uint32_t has;   /* becomes site->has when the script is loaded, and follows later changes */
+    uint32_t after; /* kinds of ops, as bits, that have observers */
+    bool live;      /* loaded: site->has is ours */
+    const void *socket_meta;   /* the metatable of socket handles */
     struct event *spare_event; /* the last one that ended: hooks.c's */
-    struct buf *short_buf; /* of SHORT_BYTES, for texts that are sent */
-    struct text *scratch; /* for JSON that is being made; a userdata of the state */
-    struct list timers;   /* struct ticker, those that are set */
+    struct buf *short_buf;     /* of SHORT_BYTES, for texts that are sent */
+    struct text *scratch;      /* for JSON that is being made; a userdata of the state */
+    struct list timers;        /* struct ticker, those that are set */
     size_t timer_count;
 };
 

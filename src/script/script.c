@@ -3,10 +3,11 @@
  *
  *   scripts/<site>/init.lua              the table of the site
  *   scripts/<site>/controllers/NAME.lua  one controller, or a table of them, each
- *   lua/moonlatch/runtime.lua            composes them; start() gives the functions that hooks.c calls
+ *   lua/moonlatch/runtime.lua            composes them; start() gives the functions that hooks.c
+ * calls
  *
- * All of this runs in one protected call with the budget script_start, where nothing may wait. Until
- * it has succeeded the site is not touched. */
+ * All of this runs in one protected call with the budget script_start, where nothing may wait.
+ * Until it has succeeded the site is not touched. */
 #include "script/script.h"
 
 #include "script/lib_core.h"
@@ -50,7 +51,8 @@ static const char *load_path(struct load *l, const char *name) {
 
 /* A name that require takes as one part of a module's name. */
 static int is_controller(const struct dirent *file) {
-    size_t n = strspn(file->d_name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    size_t n =
+        strspn(file->d_name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
     return n && strcmp(file->d_name + n, ".lua") == 0;
 }
 
@@ -60,7 +62,8 @@ static void push_site(lua_State *L, struct load *l) {
     vm_load_file(L, load_path(l, "init.lua"), shown, false);
     lua_remove(L, -2);
     lua_call(L, 0, 1);
-    if (!lua_istable(L, -1)) luaL_error(L, "scripts/%s/init.lua: must return a table", l->rt->site->name);
+    if (!lua_istable(L, -1))
+        luaL_error(L, "scripts/%s/init.lua: must return a table", l->rt->site->name);
     struct buf *options = l->rt->site->conf->options;
     if (options) lua_json_push(L, buf_slice(options));
     else lua_newtable(L);
