@@ -71,7 +71,7 @@ deps-test: ## install what the tests need besides (root, npm)
 .PHONY: run
 run: deps ## install what is missing, build, and serve conf/ on port 8000
 	@$(MAKE) --no-print-directory all
-	$(BUILD)/moonlatch serve
+	$(BUILD)/moonlatch serve $(ARGS)
 
 .PHONY: install
 install: all ## install under PREFIX (default /usr/local)
