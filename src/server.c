@@ -292,8 +292,8 @@ int server_run(const struct config *config) {
     w->drain_end.fired = on_drain_end;
     raise_descriptors(w);
     signals_open(w);
-    bool serves = sites_open(w, &error) && entries_open(w, &error);
-    if (serves) {
+    int status = !sites_open(w, &error) ? 2 : !entries_open(w, &error) ? 1 : 0;
+    if (!status) {
         entries_print(w);
         loop_run(w->loop);
     } else {
@@ -305,11 +305,11 @@ int server_run(const struct config *config) {
     drain_close(w);
     sites_close(w);
     signals_close(w);
-    if (serves) LOG(w->log, LOG_INFO, "stopped", log_n("dropped_lines", (long long)log_dropped(w->log)));
+    if (!status) LOG(w->log, LOG_INFO, "stopped", log_n("dropped_lines", (long long)log_dropped(w->log)));
     worker_fini(w);
     mem_free(w);
     text_fini(&error);
-    return serves ? 0 : 1;
+    return status;
 }
 
 int server_check(const struct config *config, FILE *out) {

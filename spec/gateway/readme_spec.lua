@@ -68,7 +68,8 @@ describe("the README", function()
       assert.is_truthy(help:find("make " .. target, 1, true) or target == "help", target)
     end
     local pipe = assert(io.popen("echo $$; exec setpriv --pdeathsig TERM make run ARGS='--listen 127.0.0.1:0' 2>&1"))
-    local pid, line = pipe:read("n", "l")
+    local pid = pipe:read("n", "l")
+    local line
     repeat line = pipe:read("l") until not line or line:find("listening on http://127.0.0.1:%d+")
     run("kill -TERM $(pgrep -P " .. pid .. ")")
     pipe:close()

@@ -322,7 +322,7 @@ describe("a script that is wrong", function()
   for i, case in ipairs(cases) do
     it("is refused at start, with the place and the reason: " .. i .. " " .. case[2], function()
       local status, _, log = check(case[1])
-      assert.not_equal(0, status)
+      assert.equal(2, status)
       assert.is_truthy(log:find(case[2], 1, true), log)
     end)
   end
