@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mem.h"
-#include "config.h"
-#include "config_keys.h"
+#include "config/config.h"
+#include "config/keys.h"
 #include "server.h"
 
 #include <signal.h>

@@ -2,7 +2,7 @@
 #ifndef ROUTES_H
 #define ROUTES_H
 
-#include "config.h"
+#include "config/config.h"
 #include "net/http.h"
 #include "transport/files.h"
 

@@ -2,7 +2,7 @@
 #ifndef SERVER_H
 #define SERVER_H
 
-#include "config.h"
+#include "config/config.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
-#include "config_checks.h"
-#include "config_keys.h"
+#include "config/config.h"
+#include "config/checks.h"
+#include "config/keys.h"
 #include "script/conf.h"
 
 #include <setjmp.h>

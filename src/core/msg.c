@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/msg.h"
 
+#include "base/json.h"
 #include "base/mem.h"
 
 struct msg *msg_new(struct slice channel, struct buf *body) {
@@ -17,6 +18,16 @@ void msg_unref(struct msg *m) {
     for (int i = 0; i < MSG_WIRES && m->wires[i].wire; i++) buf_unref(m->wires[i].wire);
     buf_unref(m->body);
     mem_free(m);
+}
+
+struct buf *msg_json(const struct msg *m) {
+    struct text t = {0};
+    text_add(&t, SLICE("{\"channel\":"));
+    json_quote(&t, m->channel);
+    text_add(&t, SLICE(",\"message\":"));
+    text_add(&t, buf_slice(m->body));
+    text_char(&t, '}');
+    return text_take(&t);
 }
 
 static struct buf *encode(const struct msg *m, const struct dialect *dialect,

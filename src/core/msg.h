@@ -30,6 +30,9 @@ static inline struct msg *msg_ref(struct msg *m) {
 }
 void msg_unref(struct msg *m);
 
+/* {"channel":...,"message":...}: how JSON dialects render it. The caller owns it. */
+struct buf *msg_json(const struct msg *m) __attribute__((returns_nonnull, warn_unused_result));
+
 /* The bytes to send to a session of this dialect, made at first use. The caller owns a reference. */
 struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops)
     __attribute__((returns_nonnull, warn_unused_result));

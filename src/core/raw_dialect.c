@@ -2,7 +2,6 @@
 /* The dialect without a protocol: every message goes to the script as it is, and what the script
  * sends goes out as it is. Channel messages arrive as {"channel":...,"message":...}. On an endpoint
  * with auth = "token" the first message is the token, bare. */
-#include "base/json.h"
 #include "core/hooks.h"
 #include "core/msg.h"
 #include "core/token.h"
@@ -45,16 +44,6 @@ static void received(struct socket *s, struct slice data, bool binary) {
 
 static void answer(struct op *op) { (void)op; }
 
-static struct buf *render(const struct msg *m) {
-    struct text t = {0};
-    text_add(&t, SLICE("{\"channel\":"));
-    json_quote(&t, m->channel);
-    text_add(&t, SLICE(",\"message\":"));
-    text_add(&t, buf_slice(m->body));
-    text_char(&t, '}');
-    return text_take(&t);
-}
-
 static void ignore(struct socket *s, struct slice channel) {
     (void)s;
     (void)channel;
@@ -65,7 +54,7 @@ const struct dialect raw_dialect = {
     .opened = opened,
     .received = received,
     .answer = answer,
-    .render = render,
+    .render = msg_json,
     .joined = ignore,
     .left = ignore,
     .gap = ignore,

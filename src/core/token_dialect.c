@@ -69,16 +69,6 @@ static void call(struct socket *s, const struct call *c) {
     frame_send(s, &t);
 }
 
-static struct buf *render(const struct msg *m) {
-    struct text t = {0};
-    text_char(&t, '{');
-    add_channel(&t, m->channel);
-    text_add(&t, SLICE(",\"message\":"));
-    text_add(&t, buf_slice(m->body));
-    text_char(&t, '}');
-    return text_take(&t);
-}
-
 /* ---- the members of a message ---- */
 
 enum { RPC, UUID, REQ, TOKEN, FID, RESP, MEMBERS };
@@ -354,7 +344,7 @@ const struct dialect token_dialect = {
     .opened = opened,
     .received = received,
     .answer = answer,
-    .render = render,
+    .render = msg_json,
     .joined = joined,
     .left = left,
     .gap = gap,

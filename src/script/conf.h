@@ -7,7 +7,7 @@
 
 /* Reads a conf file: a Lua chunk that returns a table, run in an empty environment with
  * env("NAME", default) only, for at most a second, with 8 MiB. The result is a tree of plain values
- * that knows its lines; what the keys mean is src/config.c's business. */
+ * that knows its lines; what the keys mean is src/config's business. */
 
 enum conf_type { CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_TABLE };
 

@@ -2,7 +2,7 @@
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
 
-#include "config.h"
+#include "config/config.h"
 #include "script/conf.h"
 
 /* Tables of keys: what may stand in a table of a conf file, what kind of value it has, where the

@@ -2,7 +2,7 @@
 #ifndef CONFIG_SITE_H
 #define CONFIG_SITE_H
 
-#include "config_keys.h"
+#include "config/keys.h"
 
 /* Fills site from its table. r->file is the file's name, config what is known of the gateway:
  * limits, folders. Complains about all that is wrong; config_site_fini must follow either way. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_keys.h"
+#include "config/keys.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_checks.h"
+#include "config/checks.h"
 
 #include "base/ip.h"
 

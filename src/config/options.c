@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_options.h"
+#include "config/options.h"
 
 #include "base/json.h"
 #include "base/utf8.h"

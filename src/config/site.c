@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_site.h"
+#include "config/site.h"
 
-#include "config_checks.h"
-#include "config_options.h"
-#include "config_paths.h"
+#include "config/checks.h"
+#include "config/options.h"
+#include "config/paths.h"
 
 /* A site's conf file: its table of keys, that of its endpoints, and what no single key can tell:
  * limits above the gateway's, defaults that come from other keys, paths that stand twice, folders

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "config.h"
+#include "config/config.h"
 
-#include "config_checks.h"
-#include "config_keys.h"
-#include "config_paths.h"
-#include "config_site.h"
+#include "config/checks.h"
+#include "config/keys.h"
+#include "config/paths.h"
+#include "config/site.h"
 
 #include <dirent.h>
 #include <errno.h>

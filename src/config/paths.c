@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_paths.h"
+#include "config/paths.h"
 
 #include "base/mem.h"
 

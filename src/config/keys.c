@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "config_keys.h"
+#include "config/keys.h"
 
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 /* What is done with a table of keys as a whole: walking it for a conf table, for --set, for
- * printing, for defaults. What a single value looks like is config_types.c's business. */
+ * printing, for defaults. What a single value looks like is types.c's business. */
 
 static void *field_of(const struct key *key, void *object) { return (char *)object + key->offset; }
 
