@@ -5,6 +5,7 @@
 
 local lookup = {}
 
+local rawget, type = rawget, type -- looked up once: a call of every client comes through here
 local find, sub = string.find, string.sub
 
 -- The function under name in tree (anything but a table has none), or nil. A key that is the whole
