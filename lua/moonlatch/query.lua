@@ -1,13 +1,16 @@
 -- SPDX-License-Identifier: MIT
 -- Reads query strings and cookies into tables. Names nest as in PHP and in Express's qs:
---   a=1            { a = "1" }            a[b][c]=1    { a = { b = { c = "1" } } }
---   l[]=x&l[]=y    { l = { "x", "y" } }   l[1]=y&l[0]=x    { l = { "x", "y" } }
+--   a=1            { a = "1" }            a[b][c]=1        { a = { b = { c = "1" } } }
+--   l[]=x&l[]=y    { l = { "x", "y" } }   l[3]=y&l[1]=x    { l = { "x", "y" } }
 --   a=1&a=2        { a = { "1", "2" } }
 -- Values are strings. Where two parameters want one place to be a text and a table, the first wins.
 
 local query = {}
 
 local MAX_DEPTH = 5
+
+-- Clients leave empty items out, so lists close their gaps; an index above this is taken for a name.
+local MAX_INDEX = 20
 
 -- "%41+b" is "A b". What is no UTF-8 after that, or no escape, stays as it was.
 local function decode(text)
@@ -16,41 +19,52 @@ local function decode(text)
   return utf8.len(decoded) and decoded or plain
 end
 
--- "a[b][]" is { "a", "b", "" }; brackets that do not match, and those too deep, stay text.
+-- "a[b][]" is { "a", "b", "" }. What stands behind a bracket is skipped; brackets that do not match,
+-- and those too deep, stay text.
 local function split(name)
-  local base, rest = name:match("^([^%[]+)(%[.*%])$")
-  if not base then return { name } end
-  local path = { base }
-  while rest ~= "" do
-    local key, behind = rest:match("^%[([^%[%]]*)%](.*)$")
-    if not key then return { name } end
-    if #path > MAX_DEPTH then
-      path[#path + 1] = rest
-      break
-    end
-    path[#path + 1], rest = key, behind
+  local first = name:find("%[[^%[%]]*%]")
+  if not first then return { name } end
+  local path, depth = {}, 0
+  if first > 1 then path[1] = name:sub(1, first - 1) end
+  for at, key in name:gmatch("()%[([^%[%]]*)%]") do
+    depth = depth + 1
+    path[#path + 1] = depth > MAX_DEPTH and name:sub(at) or key
+    if depth > MAX_DEPTH then break end
   end
   return path
 end
 
--- A node remembers its keys in order, so that lists can be told from maps at the end.
-local function node_new()
-  return { keys = {}, values = {} }
+local function index_of(key)
+  return (key == "0" or key:find("^[1-9]%d*$")) and math.tointeger(tonumber(key))
 end
 
-local function node_get(node, key)
-  return node.values[key]
+-- A node remembers its keys, so that lists can be told from maps at the end; free is the index behind
+-- its last item.
+local function node_new()
+  return { keys = {}, values = {}, free = 0 }
 end
 
 local function node_set(node, key, value)
   if node.values[key] == nil then node.keys[#node.keys + 1] = key end
   node.values[key] = value
+  node.free = math.max(node.free, (index_of(key) or -1) + 1)
+end
+
+-- The indexes of a list in their order; nil when node is a map.
+local function indexes(node)
+  local list, most = {}, math.max(MAX_INDEX, #node.keys - 1)
+  for i, key in ipairs(node.keys) do
+    list[i] = index_of(key)
+    if not list[i] or list[i] > most then return nil end
+  end
+  table.sort(list)
+  return list
 end
 
 local function insert(node, path, value)
   for i, part in ipairs(path) do
-    local key = part ~= "" and part or tostring(#node.keys)
-    local found = node_get(node, key)
+    local key = part ~= "" and part or tostring(node.free)
+    local found = node.values[key]
     if i < #path then
       if type(found) == "string" then return end
       if not found then
@@ -62,28 +76,23 @@ local function insert(node, path, value)
       node_set(node, key, value)
     elseif type(found) == "string" then
       local list = node_new()
-      list.repeated = true
       node_set(list, "0", found)
       node_set(list, "1", value)
       node_set(node, key, list)
-    elseif found.repeated then
-      node_set(found, tostring(#found.keys), value)
+    elseif indexes(found) then
+      node_set(found, tostring(found.free), value)
     end
   end
 end
 
-local function is_list(node)
-  for i = 0, #node.keys - 1 do
-    if node.values[tostring(i)] == nil then return false end
-  end
-  return #node.keys > 0
-end
-
 local function plain(node, is_map)
   if type(node) == "string" then return node end
-  local list, result = not is_map and is_list(node), {}
-  for _, key in ipairs(node.keys) do
-    result[list and tonumber(key) + 1 or key] = plain(node.values[key])
+  local list, result = not is_map and indexes(node), {}
+  for i, index in ipairs(list or {}) do
+    result[i] = plain(node.values[tostring(index)])
+  end
+  for _, key in ipairs(list and {} or node.keys) do
+    result[key] = plain(node.values[key])
   end
   return result
 end
