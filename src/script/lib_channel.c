@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/lib_channel.h"
 
+#include "script/lib_json.h"
 #include "script/lib_socket.h"
 #include "script/runtime.h"
 
@@ -69,7 +70,7 @@ static void push_name(lua_State *L, const struct channel *c) {
 }
 
 void lua_push_channels_of(lua_State *L, const struct socket *s) {
-    lua_createtable(L, (int)s->member_count, 0);
+    lua_json_push_list(L, (int)s->member_count);
     lua_Integer i = 0;
     for (const struct member *m = s->members; m; m = m->next) {
         push_name(L, m->channel);
@@ -132,7 +133,7 @@ static lua_Integer check_max(lua_State *L, int index) {
 static int server_sockets(lua_State *L) {
     const struct map *sockets = &site_of(L)->sockets;
     lua_Integer max = check_max(L, 2), n = 0;
-    lua_newtable(L);
+    lua_json_push_list(L, 0);
     struct map_link *l = map_next(sockets, NULL);
     for (; l && n < max; l = map_next(sockets, l)) {
         struct socket *s = container_of(l, struct socket, by_sid);
@@ -147,7 +148,7 @@ static int server_sockets(lua_State *L) {
 static int server_channels(lua_State *L) {
     const struct map *channels = &site_of(L)->channels;
     lua_Integer max = check_max(L, 2), n = 0;
-    lua_newtable(L);
+    lua_json_push_list(L, 0);
     struct map_link *l = map_next(channels, NULL);
     for (; l && n < max; l = map_next(channels, l)) {
         push_name(L, container_of(l, struct channel, by_name));
@@ -160,7 +161,7 @@ static int server_channels(lua_State *L) {
 static int server_channel_sockets(lua_State *L) {
     struct channel *c = hub_channel(site_of(L), lua_check_slice(L, 2));
     lua_Integer max = check_max(L, 3), n = 0;
-    lua_newtable(L);
+    lua_json_push_list(L, 0);
     if (c) {
         LIST_EACH(&c->members, link) {
             if (n == max) break;

@@ -88,6 +88,12 @@ static void push_number(lua_State *L, struct slice raw) {
     lua_pushnumber(L, d);
 }
 
+void lua_json_push_list(lua_State *L, int items) {
+    lua_createtable(L, items, 0);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &decoded_mt_key);
+    lua_setmetatable(L, -2);
+}
+
 /* Most containers are small: room for four saves most of them from growing step by step. */
 #define ROOM 4
 
@@ -95,9 +101,7 @@ static void push_array(lua_State *L, struct slice *rest) {
     struct slice raw;
     enum json_type type = json_token(rest, &raw);
     if (!type) {
-        lua_newtable(L);
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &decoded_mt_key);
-        lua_setmetatable(L, -2);
+        lua_json_push_list(L, 0);
         return;
     }
     lua_createtable(L, ROOM, 0);

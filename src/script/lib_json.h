@@ -19,6 +19,9 @@
  * which json_check lets through. Holds nothing that a raise would leak. */
 void lua_json_push(lua_State *L, struct slice raw);
 
+/* Pushes a new table for items that is [] in JSON also when it stays empty. */
+void lua_json_push_list(lua_State *L, int items);
+
 /* Appends the JSON of the value at index to out, max bytes at most. Calls no metamethod. Raises
  * with the reason for what JSON has no form for: functions and the like, NaN and infinities, tables
  * with mixed keys or holes, strings that are not UTF-8, more than LUA_JSON_DEPTH levels (so cycles

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/lib_request.h"
 
+#include "script/lib_json.h"
+
 #include <lauxlib.h>
 
 void request_push_text(lua_State *L, const struct handshake *h, const char *name) {
@@ -18,7 +20,7 @@ void request_push_ip(lua_State *L, const struct handshake *h) {
 
 void request_push_ips(lua_State *L, const struct handshake *h) {
     struct slice rest = handshake_get(h, ":ips"), hop;
-    lua_newtable(L);
+    lua_json_push_list(L, 0);
     if (!rest.p) return;
     for (lua_Integer i = 1; slice_next(&rest, ',', &hop); i++) {
         hop = slice_trim(hop);
