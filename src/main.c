@@ -101,7 +101,7 @@ static const struct option options[] = {
     {"--scripts", "DIR", "folder with a folder of scripts for each site; default scripts"},
     {"--listen", "HOST:PORT", "address to listen on, instead of the configured; may be repeated"},
     {"--set", "KEY=VALUE", "a key of gateway.lua: --set log.level=debug; may be repeated"},
-    {"--dev", NULL, "for development"},
+    {"--dev", NULL, "log everything, at debug"},
     {"--help", NULL, "this text"},
     {NULL, NULL, NULL},
 };

@@ -50,7 +50,7 @@ static void worker_init(struct worker *w, const struct config *config) {
     *w = (struct worker){.config = config};
     w->loop = loop_new();
     w->log = log_new(w->loop, STDERR_FILENO);
-    log_set_level(w->log, config->log_level);
+    log_set_level(w->log, config->dev ? LOG_DEBUG : config->log_level);
     log_set_json(w->log, config->log_json);
     w->metrics = metrics_new();
     net_init(&w->net, w->loop, w->log, w->metrics, &w->random, &config->limits);

@@ -75,7 +75,6 @@ function runtime.start(core, site, files, where)
   add_listening(server, state)
   function server.publishFilter(_, fn) set_filter(core, fn) end
   set_filter(core, site.filter)
-  core.set_hook("ping", site.ping == true)
   local entries = {
     call = caller(core, site, files),
     permit = function(...) return events.permit(state, ...) end,

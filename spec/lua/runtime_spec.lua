@@ -163,11 +163,10 @@ describe("a site's table", function()
     end
   end)
 
-  it("sets the filter, the ping and the listeners", function()
+  it("sets the filter and the listeners", function()
     local function filter() end
-    local _, core = start { filter = filter, ping = true, setup = function(server) server:on("connect", print) end }
+    local _, core = start { filter = filter, setup = function(server) server:on("connect", print) end }
     assert.equal(filter, core.hooks.filter)
-    assert.is_true(core.hooks.ping)
     assert.is_true(core.hooks.connect)
     core.server:publishFilter(nil)
     assert.is_false(core.hooks.filter)

@@ -26,7 +26,7 @@ struct config {
     char *conf_dir;           /* what was read */
     char *scripts_dir;        /* holds a folder for each site; NULL when there is none */
     char *library_dir;        /* holds moonlatch/ */
-    bool dev;                 /* --dev */
+    bool dev;                 /* --dev: everything is logged */
     struct site_conf *sites;  /* in the order of their names */
     size_t site_count;
 };

@@ -25,8 +25,7 @@ enum {
     HOOK_MESSAGE = 1 << 10,
     HOOK_OCCUPIED = 1 << 11,
     HOOK_VACATED = 1 << 12,
-    HOOK_LOGIN = 1 << 13,
-    HOOK_PING = 1 << 14    /* site.ping: no call; the dialect answers _ping itself */
+    HOOK_LOGIN = 1 << 13
 };
 
 struct hooks {

@@ -233,8 +233,7 @@ static const struct {
                   {"disconnect", HOOK_DISCONNECT},
                   {"message", HOOK_MESSAGE},
                   {"occupied", HOOK_OCCUPIED},
-                  {"vacated", HOOK_VACATED},
-                  {"ping", HOOK_PING}};
+                  {"vacated", HOOK_VACATED}};
 
 static uint32_t check_hook(lua_State *L, int index) {
     const char *name = luaL_checkstring(L, index);
