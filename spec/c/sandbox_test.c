@@ -599,6 +599,7 @@ static void cjson_is_there_where_the_conf_names_it(void **state) {
     r.conf.libraries = unknown;
     r.vm = vm_new(&r.site, "", &error);
     assert_null(r.vm);
+    text_char(&error, 0);
     assert_non_null(strstr(text_slice(&error).p, "library 'lfs' is not known"));
     text_fini(&error);
     rig_fini(&r);
