@@ -270,6 +270,10 @@ static const struct refusal *body_refusal(struct http *h) {
 static void on_timer(struct timer *t) {
     struct http *h = container_of(t, struct http, timer);
     bool idle = h->stage == STAGE_IDLE;
+    if (idle && conn_backlog(h->conn)) { /* still busy with its last answer */
+        timer_start(net_of(h)->loop, t, net_of(h)->limits->http_keepalive_timeout);
+        return;
+    }
     const struct refusal *why = h->stage == STAGE_BODY ? body_refusal(h) : &head_slow;
     if (!why) return;
     h->stage = STAGE_BUSY;

@@ -411,7 +411,8 @@ static uint64_t most(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static void set_marks(struct ws *w) {
     const struct limits *l = w->settings->limits;
     uint64_t message = w->settings->max_message;
-    conn_set_marks(w->conn, most(l->send_buffer_soft, message), l->send_buffer_time,
+    conn_set_marks(w->conn, most(l->send_buffer_soft, message),
+                   w->settings->patient ? LIMIT_OFF : l->send_buffer_time,
                    most(l->send_buffer_hard, message * 2));
 }
 

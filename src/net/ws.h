@@ -21,6 +21,7 @@ struct ws_settings {
     bool context_takeover;  /* false: the window is thrown away after each message, both ways */
     struct slice protocols; /* subprotocols we speak, comma-separated; the first one offered that is
                                in here is confirmed. "*": the first offered */
+    bool patient;           /* a slow reader is closed above send_buffer_hard only */
     bool ping;              /* send pings */
     uint64_t ping_interval_ms;   /* that often; 0: every limits->ws_ping_interval */
     const struct limits *limits; /* of the site: rates, times, send buffer */

@@ -152,6 +152,7 @@ struct ws_settings websocket_settings(const struct endpoint *ep) {
         .window_bits = conf->window_bits,
         .context_takeover = conf->context_takeover,
         .protocols = slice_of(conf->protocols),
+        .patient = ep->site->conf->slow == SLOW_DROP,
         .ping = conf->ping,
         .limits = ep->site->limits,
         .site = ep->site->name,
