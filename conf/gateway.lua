@@ -169,6 +169,8 @@ return {
     -- publish_burst = 40,
     -- Publishes and broadcasts of all clients of a site per second; 1 to 10000000 or "off".
     -- site_publish_rate = 5000,
+    -- Messages of a socket that wait their turn while a listener decides about another; "4K" to "1G".
+    -- op_queue_bytes = "1M",
     -- Bytes of a published message; 2 to "16M".
     -- published_message = "64K",
     -- Unsent bytes a socket may have for send_buffer_time; the site's slow setting says what

@@ -29,9 +29,13 @@ struct op *op_new(struct socket *socket, enum op_kind kind, struct buf *message)
     return op;
 }
 
+/* What it takes up while it waits. */
+static size_t op_size(const struct op *op) { return sizeof *op + buf_slice(op->message).n; }
+
 static void op_free(struct op *op) {
     struct socket *socket = op->socket;
     list_remove(&op->link);
+    if (op->queued) socket->work->waiting -= op_size(op);
     timer_stop(socket->site->core->loop, &op->timer);
     text_fini(&op->names);
     buf_unref(op->message);
@@ -44,7 +48,17 @@ static void op_free(struct op *op) {
 
 /* ---- limits ---- */
 
-/* The text of what is wrong with a channel or a rate, or NULL. Counts it. */
+/* One op always fits, whatever its size. */
+static bool fits_queue(struct op *op) {
+    const struct socket_work *work = socket_work(op->socket);
+    uint64_t most = op->socket->site->limits->op_queue_bytes;
+    if (!work->waiting || work->waiting + op_size(op) <= most) return true;
+    site_limit(op->socket->site, "op_queue_bytes");
+    return false;
+}
+
+/* The text of what is wrong with a channel or a rate, or NULL. Counts it. Asked when the op comes, so
+ * that what must wait its turn is bounded. */
 static const char *op_refusal(struct op *op) {
     struct site *site = op->socket->site;
     const struct limits *limits = site->limits;
@@ -54,6 +68,7 @@ static const char *op_refusal(struct op *op) {
         const char *error = channel_name_error(site, op->channel);
         if (error) return error;
     }
+    if (!fits_queue(op)) return "overload";
     if (op->kind == OP_SUBSCRIBE || op->kind == OP_UNSUBSCRIBE) {
         if (rate_allow(&work->subscribes, now, limits->subscribe_rate, limits->subscribe_burst))
             return NULL;
@@ -116,12 +131,7 @@ static void op_do(struct op *op) {
 
 static void op_permit(struct op *op) {
     struct site *site = op->socket->site;
-    const char *refusal = op_refusal(op);
     set_state(op, OP_PERMITTING);
-    if (refusal) {
-        op_fail_text(op, refusal);
-        return;
-    }
     enum verdict verdict = ALLOW;
     if (site->has & 1u << op->kind) verdict = site->hooks->authorize(op);
     if (verdict == ALLOW) op_do(op);
@@ -203,11 +213,23 @@ static void start_call(struct op *op) {
     else op_fail_text(op, "Function not found");
 }
 
+static void start_ordered(struct op *op) {
+    struct socket_work *work = socket_work(op->socket);
+    const char *refusal = op_refusal(op);
+    if (refusal) {
+        op_fail_text(op, refusal);
+        return;
+    }
+    set_state(op, OP_QUEUED);
+    op->queued = true;
+    work->waiting += op_size(op);
+    list_push(&work->ops, &op->link);
+    run_queue(op->socket);
+}
+
 void op_start(struct op *op) {
     if (is_ordered(op)) {
-        set_state(op, OP_QUEUED);
-        list_push(&socket_work(op->socket)->ops, &op->link);
-        run_queue(op->socket);
+        start_ordered(op);
     } else if (op->kind == OP_RPC) {
         start_call(op);
     } else {

@@ -25,6 +25,7 @@ enum op_state {
 struct op {
     struct list link; /* in the socket's work */
     uint8_t kind, state;
+    bool queued;          /* private: its size is counted in the socket's work */
     bool replaced;        /* data is the script's, not the client's */
     bool timed_out;       /* the answer is gone already; what comes is dropped */
     struct socket *socket; /* a reference */

@@ -20,6 +20,7 @@ struct socket_work {
     struct list ops;   /* struct op: those that take effect in order, the first one running */
     struct list calls; /* struct call: ours to the client, waiting for an answer */
     struct rate publishes, subscribes;
+    size_t waiting;    /* bytes that ops take up */
     uint32_t strikes;  /* messages that were no JSON */
     bool busy;         /* private to op.c */
 };
