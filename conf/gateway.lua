@@ -47,6 +47,8 @@ return {
     -- max_connections_per_ip = 1000,
     -- Open sockets of one site; 1 to 1000000 or "off".
     -- max_connections_per_site = "off",
+    -- Open sockets of one user, where the site says who that is (user); 1 to 1000000.
+    -- max_connections_per_user = 16,
     -- New connections of one public address per second; 1 to 1000000 or "off".
     -- new_connections_per_ip = 100,
     -- And how many at once; 1 to 1000000.

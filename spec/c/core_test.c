@@ -294,8 +294,8 @@ static void odd_messages_are_answered(void **state) {
         {"{\"rpc\":\"nope\",\"uuid\":\"a\"}", "{\"rpc\":\"nope\",\"uuid\":\"a\",\"error\":\"Function not found\"}\n"},
         {"{\"rpc\":\"_ping\",\"req\":{},\"uuid\":\"a\"}",
          "{\"rpc\":\"_ping\",\"uuid\":\"a\",\"resp\":{\"message\":\"pong\"}}\n"},
-        {"{\"rpc\":\"_rpc\",\"fid\":\"unknown\"}", ""},
-        {"{\"rpc\":\"_rpc\"}", ""},
+        {"{\"rpc\":\"_rpc\",\"fid\":\"unknown\",\"resp\":{}}", ""},
+        {"{\"rpc\":\"_rpc\",\"fid\":\"unknown\"}", "{\"rpc\":\"_rpc\",\"error\":\"Invalid request\"}\n"},
     };
     struct world *w = *state;
     struct fake f;
@@ -339,6 +339,35 @@ static void who_does_not_authenticate_is_closed(void **state) {
     while (!f.closed) loop_turn(w->loop);
     assert_int_equal(f.closed, 4408);
     fake_end(&f);
+}
+
+static void a_user_has_so_many_sockets(void **state) {
+    struct world *w = *state;
+    struct token_result issued = issue(w, 30000);
+    struct fake a, b, other, nobody;
+    char message[256], answer[256];
+    w->conf.user = "name";
+    w->conf.limits.max_connections_per_user = 1;
+    open_with(w, &a, &plain_ops, "{\"name\":\"ann\"}");
+    open_with(w, &other, &plain_ops, "{\"name\":\"bob\"}");
+    open_with(w, &nobody, &plain_ops, "{}");
+    open_with(w, &b, &plain_ops, NULL);
+    snprintf(message, sizeof message, "{\"rpc\":\"auth\",\"token\":\"%s\"}", issued.token);
+    snprintf(answer, sizeof answer, "{\"rpc\":\"auth\",\"token\":\"%s\",\"error\":\"too_many\"}\n",
+             issued.token);
+    say(&b, message);
+    loop_settle(w->loop);
+    assert_sent(&b, answer);
+    assert_int_equal(b.closed, 4409);
+    assert_int_equal(a.closed + other.closed + nobody.closed, 0);
+    fake_end(&b);
+    fake_end(&a);
+    open_with(w, &a, &plain_ops, "{\"name\":\"ann\"}"); /* there is room again */
+    assert_int_equal(a.closed, 0);
+    fake_end(&a);
+    fake_end(&other);
+    fake_end(&nobody);
+    assert_int_equal(w->site->users.count, 0);
 }
 
 /* ---- channels ---- */
@@ -796,6 +825,7 @@ int main(void) {
         T(what_is_no_json_strikes),
         T(binary_is_not_for_this_dialect),
         T(who_does_not_authenticate_is_closed),
+        T(a_user_has_so_many_sockets),
         T(a_subscriber_gets_what_is_published_in_order),
         T(subscribing_twice_delivers_once),
         T(a_message_is_encoded_once_for_each_form),

@@ -322,6 +322,8 @@ static const struct key site_keys[] = {
      .help = "Lua modules from outside that the script may require: \"cjson\"; default: none"},
     {.name = "script", .type = &key_script, .offset = SITE(script), .check = check_name,
      .help = "folder of init.lua among the scripts, or false; default: the site's name"},
+    {.name = "user", .type = &key_text, .offset = SITE(user), .text = "off",
+     .help = "member of the auth data that names the user, for max_connections_per_user, or \"off\""},
     {.name = "static", .type = &key_static, .offset = SITE(static_dir), .check = check_folder,
      .help = "folder in that of the script whose files are served below path; default false"},
     {.name = "slow", .type = &key_choice, .offset = SITE(slow), .text = "close|drop",

@@ -27,6 +27,7 @@ struct op {
     uint8_t kind, state;
     bool queued;          /* private: its size is counted in the socket's work */
     bool replaced;        /* data is the script's, not the client's */
+    uint16_t close_code;  /* of the socket, when an auth fails for another reason than its token */
     bool timed_out;       /* the answer is gone already; what comes is dropped */
     struct socket *socket; /* a reference */
     struct buf *message;  /* what the client sent: all slices but name point in here */

@@ -14,9 +14,10 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     } else if (status) {
         auth_failed(s->site, &s->handshake->ip);
         socket_close(s, 4401, "token not found");
-    } else {
-        socket_authenticate(s, buf_ref(auth));
-        if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
+    } else if (!socket_authenticate(s, buf_ref(auth))) {
+        socket_close(s, SOCKET_TOO_MANY, "too_many");
+    } else if (s->site->has & HOOK_AUTHENTICATION) {
+        s->site->hooks->authenticated(s, NULL);
     }
     if (s->session && s->session->ops->resume) s->session->ops->resume(s->session);
     socket_unref(s);

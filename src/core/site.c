@@ -28,6 +28,7 @@ void site_free(struct site *site) {
     visitors_forget(site);
     map_fini(&site->sockets);
     map_fini(&site->channels);
+    map_fini(&site->users);
     list_remove(&site->link);
     mem_free(site->endpoints);
     mem_free(site);

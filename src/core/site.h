@@ -59,6 +59,7 @@ struct site_conf {
     char **origins;  /* "https://chat.example.com"; "*" any */
     char **listen;   /* addresses of its own */
     char *script;    /* folder of init.lua; NULL: a site without script */
+    char *user;      /* the member of the auth data that names the user; "off": none */
     char *static_dir; /* folder of files served under path; NULL: none */
     char **libraries; /* Lua modules from outside, "cjson" */
     struct buf *options; /* JSON object: site.options */
@@ -91,6 +92,7 @@ struct site {
     void *script;                 /* the script layer's */
     struct map channels;          /* struct channel by name */
     struct map sockets;           /* struct socket by sid */
+    struct map users;             /* sockets by user: private to user.c */
     uint64_t running;             /* RPCs of clients */
     struct rate publishes;
     struct map visitors;          /* what public addresses tried: private to token.c */

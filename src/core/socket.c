@@ -5,6 +5,7 @@
 #include "core/call.h"
 #include "core/hooks.h"
 #include "core/hub.h"
+#include "core/user.h"
 
 #include <time.h>
 
@@ -88,8 +89,8 @@ struct socket *socket_new(struct session *session, struct handshake *handshake, 
     map_add(&s->site->sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
     session->socket = s;
     if (auth) {
-        socket_authenticate(s, auth);
-        if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
+        if (!socket_authenticate(s, auth)) socket_close(s, SOCKET_TOO_MANY, "too_many");
+        else if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
     } else if (s->endpoint->conf->auth == AUTH_NONE) {
         socket_admit(s);
     } else {
@@ -104,11 +105,14 @@ void socket_admit(struct socket *s) {
     if (s->site->has & HOOK_CONNECT) s->site->hooks->connect(s);
 }
 
-void socket_authenticate(struct socket *s, struct buf *auth) {
+bool socket_authenticate(struct socket *s, struct buf *auth) {
     buf_unref(s->auth);
     s->auth = auth;
+    user_leave(s); /* a second login may be another's */
+    if (!user_enter(s)) return false;
     probation_end(s);
     socket_admit(s);
+    return true;
 }
 
 void socket_ended(struct socket *s, int code, const char *reason) {
@@ -116,6 +120,7 @@ void socket_ended(struct socket *s, int code, const char *reason) {
     s->session = NULL;
     map_remove(&s->site->sockets, &s->by_sid);
     probation_end(s);
+    user_leave(s);
     calls_close(s);
     hub_leave(s);
     ops_close(s);

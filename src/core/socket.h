@@ -20,6 +20,7 @@ struct socket_work {
     struct list ops;   /* struct op: those that take effect in order, the first one running */
     struct list calls; /* struct call: ours to the client, waiting for an answer */
     struct rate publishes, subscribes;
+    struct user *user; /* whose it is, when it counts: private to user.c */
     size_t waiting;    /* bytes that ops take up */
     uint32_t strikes;  /* messages that were no JSON */
     bool busy;         /* private to op.c */
@@ -41,8 +42,8 @@ struct socket {
     struct socket_work *work;    /* NULL: none so far; socket_work makes it */
     void *script;                /* the script layer's handle */
     struct map_link by_sid;      /* in site->sockets; the key is sid */
-    bool connected;              /* let in: the script knows of it */
-    bool logging_in;             /* its token is being taken */
+    bool connected : 1;          /* let in: the script knows of it */
+    bool logging_in : 1;             /* its token is being taken */
     char sid[SID_LENGTH + 1];
 };
 
@@ -70,8 +71,10 @@ void socket_close(struct socket *s, int code, const char *reason);
 struct socket *socket_find(struct site *site, struct slice sid);
 
 /* It is authenticated from now on, with auth (JSON, taken); the first time it is thereby let in and
- * the script hears of it (connect). */
-void socket_authenticate(struct socket *s, struct buf *auth);
+ * the script hears of it (connect). False when its user has too many sockets already: then it is to
+ * be closed (SOCKET_TOO_MANY), and is not let in. */
+#define SOCKET_TOO_MANY 4409
+bool socket_authenticate(struct socket *s, struct buf *auth) __attribute__((warn_unused_result));
 
 /* Lets a socket in that needs no authentication. */
 void socket_admit(struct socket *s);

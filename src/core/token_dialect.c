@@ -142,7 +142,11 @@ static void on_taken(void *arg, int status, struct buf *auth) {
         op_finish(op);
         return;
     }
-    socket_authenticate(s, buf_ref(auth));
+    if (!socket_authenticate(s, buf_ref(auth))) {
+        op->close_code = SOCKET_TOO_MANY;
+        op_fail_text(op, "too_many");
+        return;
+    }
     if (s->site->has & HOOK_AUTHENTICATION && s->site->hooks->authenticated(s, op) == WAIT) return;
     op_finish(op);
 }
@@ -181,7 +185,9 @@ static void auth_answer(const struct op *op) {
     else add_member(&t, "resp", SLICE("\"success\""));
     text_char(&t, '}');
     frame_send(op->socket, &t);
-    if (op->error) socket_close(op->socket, 1000, "Normal closure");
+    if (!op->error) return;
+    if (op->close_code) socket_close(op->socket, op->close_code, "too_many");
+    else socket_close(op->socket, 1000, "Normal closure");
 }
 
 /* ---- commands ---- */
