@@ -326,6 +326,11 @@ void ws_take_message(struct ws *w, uint8_t opcode, struct slice data) {
     if (w->state == WS_OPEN) w->ops->message(w, data, opcode == WS_BINARY);
 }
 
+void ws_count_messages(struct ws *w, uint64_t n) {
+    uint64_t rate = w->settings->limits->ws_message_rate;
+    if (rate && rate != LIMIT_OFF) w->messages.due_us += n * 1000000 / rate;
+}
+
 static void take_pong(struct ws *w) {
     if (!(w->flags & WS_AWAITS_PONG)) return;
     plan_ping(w);

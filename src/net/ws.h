@@ -98,6 +98,9 @@ void ws_close_slow(struct ws *w, int code, struct slice reason);
 /* Ends the connection without a word. reason is a constant text. closed follows with 1006. */
 void ws_drop(struct ws *w, const char *reason);
 
+/* Counts n more against the message rate: for a protocol with several messages in one of ours. */
+void ws_count_messages(struct ws *w, uint64_t n);
+
 static inline size_t ws_backlog(const struct ws *w) { return conn_backlog(w->conn); }
 
 /* Stops and starts the messages: after ws_pause none is handed over, also not from bytes that were

@@ -44,6 +44,7 @@ struct sockjs_session {
     const struct sockjs_way *way;   /* of the last receiver */
     struct sockjs_address *address; /* counts it while it has no receiver; NULL: not counted */
     struct ip ip;                   /* under which it is counted; all zeros: never */
+    struct rate messages;           /* as on a WebSocket, ws_message_rate */
     struct timer timer;             /* heartbeat with a receiver, disconnect_delay without */
     struct deferred later;          /* what the end of the turn brings */
     struct login *login;            /* while JUDGED */

@@ -95,8 +95,10 @@ static void on_framed_message(struct ws *w, struct slice data, bool binary) {
         ws_close(w, 3000, SLICE("Broken framing."));
         return;
     }
-    for (struct slice message; sockjs_body_next(&messages, &message);)
+    uint64_t n = 0;
+    for (struct slice message; sockjs_body_next(&messages, &message); n++)
         session_received(&sw->session, message, false);
+    if (n > 1) ws_count_messages(w, n - 1); /* the frame itself was counted */
     sockjs_body_fini(&messages);
 }
 
