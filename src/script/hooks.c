@@ -12,6 +12,7 @@
 #include "script/task.h"
 
 #include "base/json.h"
+#include "base/utf8.h"
 #include "core/msg.h"
 
 /* What a client reads of an error in a script: the id, which the log has too, and nothing else. */
@@ -413,6 +414,7 @@ static void take_auth(lua_State *L, struct login_work *w) {
 static void take_error(lua_State *L, struct login_work *w) {
     size_t n;
     const char *p = luaL_checklstring(L, 2, &n);
+    if (!utf8_valid(slice_make(p, n))) luaL_error(L, "the error of authentication is not UTF-8");
     w->login->error = buf_copy(slice_make(p, n));
 }
 

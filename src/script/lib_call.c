@@ -6,6 +6,7 @@
 #include "script/runtime.h"
 #include "script/task.h"
 
+#include "base/utf8.h"
 #include "core/call.h"
 
 #include <errno.h>
@@ -68,6 +69,7 @@ static uint64_t check_timeout(lua_State *L, int options) {
 int lua_call_client(lua_State *L, struct socket *s, const char *who, int first) {
     const struct limits *limits = &runtime_of(vm_of(L))->limits;
     struct slice name = lua_check_slice(L, first);
+    luaL_argcheck(L, name.n && utf8_valid(name), first, "a name in UTF-8 expected");
     uint64_t timeout_ms = check_timeout(L, first + 2);
     task_may_wait(L, who);
     if (!s) return lua_push_failure(L, "closed");
