@@ -143,7 +143,7 @@ static bool take_callback(struct ask *a, struct slice query) {
             else if (good) a->callback[n++] = c;
         }
         a->callback[n] = 0;
-        a->jsonp = n > 0;
+        a->jsonp = fits && n > 0;
     }
     text_fini(&decoded);
     return fits;
