@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: MIT
 -- A client of the token dialect as node-token-sockjs's clients are: a token by HTTP, then the auth
--- message on SockJS-websocket framing, or on a plain WebSocket (plain = true). Messages that a call
--- does not wait for stay in order for the next receive or wait.
+-- message on SockJS-websocket framing, over xhr-polling (polling = true), or on a plain WebSocket
+-- (plain = true). Messages that a call does not wait for stay in order for the next receive or wait.
 
 local json = require "dkjson"
 local http = require "spec.support.http"
+local polling = require "spec.support.polling"
 local wait = require "spec.support.wait"
 local ws = require "spec.support.ws"
 
@@ -27,15 +28,15 @@ function token.get(port, path, options)
 end
 
 -- Connects and, for SockJS, waits for the open frame; does not log in. options: path ("/sockets", plain:
--- "/ws"), plain, session, headers, host.
+-- "/ws"), plain, polling, session, headers, host.
 function token.connect(port, options)
   options = options or {}
   local path = options.path or (options.plain and "/ws" or "/sockets")
   if not options.plain then
     local session = options.session or string.format("s%07x", math.random(0, 0xfffffff))
-    path = path .. "/000/" .. session .. "/websocket"
+    path = path .. "/000/" .. session .. (options.polling and "" or "/websocket")
   end
-  local w = ws.connect(port, path, options)
+  local w = (options.polling and polling or ws).connect(port, path, options)
   local c = setmetatable({ ws = w, plain = options.plain, port = port, queue = {} }, client)
   if w.status == 101 and not options.plain then
     local frame, err = w:receive(options.timeout)
@@ -179,12 +180,15 @@ function client:answer(fid, resp)
   return self:send { rpc = "_rpc", fid = fid, resp = resp }
 end
 
--- How the gateway ended the session: code, reason (of the SockJS close frame, where there was one).
+-- How the gateway ended the session: code, reason (of the SockJS close frame, where there was one), or
+-- nil, "timeout". What comes before is kept.
 function client:wait_close(timeout)
-  local code, reason = self.ws:wait_close(timeout)
-  if self.plain then return code, reason end
+  local deadline = wait.now() + (timeout or 5)
+  local ok, err
+  repeat ok, err = pump(self, deadline) until not ok
+  if err == "timeout" then return nil, err end
   if self.close_frame then return self.close_frame[1], self.close_frame[2] end
-  return code, reason
+  return self.ws.code, self.ws.reason
 end
 
 function client:close() self.ws:close(1000) end
