@@ -536,7 +536,7 @@ static void require_finds_what_it_may(void **state) {
     expect(&r, "return require 'lib.nothing'", "true");
     expect_error(
         &r, "require 'missing'",
-        "module 'missing' not found: no file scripts/spec/missing.lua; there are moonlatch.json");
+        "script:1: module 'missing' not found: no file scripts/spec/missing.lua; there are moonlatch.json");
     expect_error(&r, "require '../x'", "bad module name");
     expect_error(&r, "require 'a..b'", "bad module name");
     expect_error(&r, "require '/etc/passwd'", "bad module name");

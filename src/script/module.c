@@ -113,7 +113,10 @@ static bool name_is_valid(struct slice name) {
 static void refuse_unknown(lua_State *L, const char *name, const char *looked) {
     push_registry_table(L, &known_key);
     int known = lua_gettop(L), count = (int)lua_rawlen(L, known);
-    lua_pushfstring(L, "module '%s' not found: no file %s; there are", name, looked);
+    luaL_where(L, 1);
+    lua_pushfstring(L, "%smodule '%s' not found: no file %s; there are", lua_tostring(L, -1), name,
+                    looked);
+    lua_remove(L, -2);
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, known, i);
         lua_pushfstring(L, "%s%s %s", lua_tostring(L, -2), i > 1 ? "," : "", lua_tostring(L, -1));
