@@ -5,8 +5,8 @@ SHELL := /bin/bash
 
 # ---- packages, by the names of Debian 12; listed once ----
 BUILD_PACKAGES := gcc make libc6-dev libuv1-dev liblua5.4-dev node-llhttp zlib1g-dev libssl-dev lua-cjson
-TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket libcmocka-dev libwslay-dev libhiredis-dev redis-server \
-  clang libclang-rt-14-dev nodejs npm chromium openssl curl procps
+TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-dkjson libcmocka-dev libwslay-dev libhiredis-dev redis-server \
+  clang libclang-rt-14-dev nodejs npm chromium openssl ca-certificates procps util-linux
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
