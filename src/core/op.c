@@ -147,7 +147,8 @@ static void run_queue(struct socket *socket) {
     while (!list_empty(&work->ops)) {
         struct op *op = container_of(work->ops.next, struct op, link);
         if (op->state != OP_QUEUED) break;
-        op_permit(op);
+        if (socket_is_open(socket)) op_permit(op);
+        else op_free(op); /* whoever was closed has no say any more */
     }
     work->busy = false;
     socket_unref(socket);
