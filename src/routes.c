@@ -100,6 +100,7 @@ static struct endpoint *find_endpoint(struct site *site, struct slice path, stru
 
 static bool is_token_path(const struct site *site, struct slice path) {
     const char *own = site->conf->token.path;
+    if (path.n > 1 && path.p[path.n - 1] == '/') path.n--; /* as Express has it */
     return own && own[0] && slice_is(path, own);
 }
 

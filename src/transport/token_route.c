@@ -189,6 +189,10 @@ static int refusal(struct ask *a, const struct request *r, const char **text) {
         *text = "Forbidden";
         return 403;
     }
+    if (a->site->core->draining) {
+        *text = "unavailable";
+        return 503;
+    }
     if (auth_blocked(a->site, &a->ip) || !token_rate_allows(a->site, &a->ip)) {
         *text = "too_many";
         return 429;
