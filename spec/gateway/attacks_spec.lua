@@ -49,6 +49,8 @@ local ENDPOINTS = {
 local function start(sites, conf)
   conf = conf or {}
   conf.admin = { listen = "127.0.0.1:0" }
+  conf.limits = conf.limits or {}
+  conf.limits.drain_timeout = "200ms"
   local confs, scripts = {}, {}
   for _, name in ipairs(sites) do
     confs[name] = { path = "/" .. name, endpoints = ENDPOINTS, options = { name = name } }
