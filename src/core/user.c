@@ -12,7 +12,8 @@ struct user {
 static struct slice name_in(const struct socket *s) {
     const char *member = s->site->conf->user;
     if (!member || !strcmp(member, "off") || !s->auth) return (struct slice){NULL, 0};
-    return json_member(buf_slice(s->auth), slice_of(member)).raw;
+    struct json_value name = json_member(buf_slice(s->auth), slice_of(member));
+    return name.type == JSON_NULL ? (struct slice){NULL, 0} : name.raw;
 }
 
 static struct user *user_of(struct site *site, struct slice name) {
