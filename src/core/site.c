@@ -34,14 +34,6 @@ void site_free(struct site *site) {
     mem_free(site);
 }
 
-struct site *site_find(struct core *core, struct slice name) {
-    LIST_EACH(&core->sites, link) {
-        struct site *site = container_of(link, struct site, link);
-        if (slice_is(name, site->name)) return site;
-    }
-    return NULL;
-}
-
 int site_admits(struct site *site) {
     if (site->core->draining) return 503;
     if (site->sockets.count >= site->limits->max_connections_per_site) {

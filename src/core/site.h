@@ -105,9 +105,6 @@ struct site *site_new(struct core *core, const struct site_conf *conf)
 /* Its sockets must be gone. */
 void site_free(struct site *site);
 
-/* The site of this name, or NULL. */
-struct site *site_find(struct core *core, struct slice name);
-
 /* Whether another socket fits: 0, or the HTTP status to refuse it with (counted). */
 int site_admits(struct site *site);
 

@@ -27,7 +27,8 @@ static void check_count(lua_State *L, lua_Unsigned count) {
 static lua_Unsigned check_range(lua_State *L, lua_Integer first, lua_Integer last) {
     if (first > last) return 0;
     lua_Unsigned count = (lua_Unsigned)last - (lua_Unsigned)first;
-    check_count(L, count); /* one less than there are: so it cannot overflow */
+    check_count(L, count); /* one less than there are: so the sum cannot overflow */
+    check_count(L, count + 1);
     return count + 1;
 }
 

@@ -77,7 +77,7 @@ static int open_file(const char *path) {
 
 void vm_load_file(lua_State *L, const char *path, const char *shown, bool trusted) {
     const char *name = lua_pushfstring(L, "@%s", shown);
-    size_t most = (size_t)vm_of(L)->limits->script_file;
+    size_t most = trusted ? SIZE_MAX : (size_t)vm_of(L)->limits->script_file;
     struct file_reader reader = {.fd = open_file(path), .left = most};
     if (reader.fd < 0) luaL_error(L, "%s: %s", shown, strerror(-reader.fd));
     int status = lua_load(L, read_chunk, &reader, name, "t"); /* does not raise */
