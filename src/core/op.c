@@ -57,8 +57,8 @@ static bool fits_queue(struct op *op) {
     return false;
 }
 
-/* The text of what is wrong with a channel or a rate, or NULL. Counts it. Asked when the op comes, so
- * that what must wait its turn is bounded. */
+/* The text of what is wrong with a channel or a rate, or NULL. Counts it. Asked when the op comes,
+ * so that what must wait its turn is bounded. */
 static const char *op_refusal(struct op *op) {
     struct site *site = op->socket->site;
     const struct limits *limits = site->limits;

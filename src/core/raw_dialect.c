@@ -23,7 +23,7 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     socket_unref(s);
 }
 
-/* What stands behind the token waits until it is known whom it is from, where the transport can wait. */
+/* What stands behind the token waits until it is known whom it is from, where the transport can. */
 static void login(struct socket *s, struct slice token) {
     if (!socket_on_probation(s, token.n)) return;
     if (!s->logging_in && uuid_v4_valid(token)) {
