@@ -25,6 +25,7 @@ struct loop {
     uv_loop_t uv;
     struct watch uv_watch;
     bool uv_asked; /* handles may have been added since libuv last ran */
+    bool uv_waits; /* it has timers, or something to do at once */
 };
 
 /* ---- timers ---- */
@@ -126,9 +127,15 @@ static void dispatch(struct loop *loop, int timeout_ms) {
 
 /* ---- libuv ---- */
 
+static void guest_turn(struct loop *loop) {
+    loop->uv_asked = false;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    loop->uv_waits = uv_backend_timeout(&loop->uv) >= 0;
+}
+
 static void on_uv(struct watch *w, uint32_t events) {
     (void)events;
-    uv_run(&container_of(w, struct loop, uv_watch)->uv, UV_RUN_NOWAIT);
+    guest_turn(container_of(w, struct loop, uv_watch));
 }
 
 struct uv_loop_s *loop_uv(struct loop *loop) {
@@ -139,10 +146,7 @@ struct uv_loop_s *loop_uv(struct loop *loop) {
 /* New handles reach libuv's epoll only when it runs; its timers wake nobody but us. */
 static int run_guest(struct loop *loop, int timeout_ms) {
     uv_update_time(&loop->uv);
-    if (loop->uv_asked || uv_backend_timeout(&loop->uv) == 0) {
-        loop->uv_asked = false;
-        uv_run(&loop->uv, UV_RUN_NOWAIT);
-    }
+    if (loop->uv_asked || uv_backend_timeout(&loop->uv) == 0) guest_turn(loop);
     int wait = uv_backend_timeout(&loop->uv);
     return wait >= 0 && (timeout_ms < 0 || wait < timeout_ms) ? wait : timeout_ms;
 }
@@ -154,6 +158,7 @@ void loop_defer(struct loop *loop, enum loop_phase phase, struct deferred *d) {
 }
 
 static bool run_phase(struct loop *loop, enum loop_phase phase) {
+    if (list_empty(&loop->phases[phase])) return false;
     struct list batch;
     list_init(&batch);
     list_move(&batch, &loop->phases[phase]);
@@ -200,7 +205,7 @@ static int sleep_ms(const struct loop *loop) {
 void loop_turn(struct loop *loop) {
     bool done = run_deferred(loop);
     int timeout_ms = loop->stopping || !done ? 0 : sleep_ms(loop);
-    if (loop->uv_asked || uv_loop_alive(&loop->uv)) timeout_ms = run_guest(loop, timeout_ms);
+    if (loop->uv_asked || loop->uv_waits) timeout_ms = run_guest(loop, timeout_ms);
     dispatch(loop, timeout_ms);
     run_timers(loop);
 }
