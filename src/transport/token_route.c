@@ -161,27 +161,10 @@ static bool is_from_known_page(const struct ask *a, const struct request *r) {
     return !slice_is(fetch_site, "cross-site");
 }
 
-static size_t count_params(struct slice query) {
-    size_t n = 0;
-    struct slice rest = query, part;
-    while (slice_next(&rest, '&', &part)) n++;
-    return n;
-}
-
 /* The status to refuse r with and its text, or 0. */
 static int refusal(struct ask *a, const struct request *r, const char **text) {
     if (!take_callback(a, r->query)) {
         *text = "callback is too long";
-        return 400;
-    }
-    if (count_params(r->query) > r->conn->net->limits->max_query_params) {
-        site_limit(a->site, "max_query_params");
-        *text = "too many parameters";
-        return 400;
-    }
-    if (http_header(r, "cookie").n > r->conn->net->limits->max_cookie_bytes) {
-        site_limit(a->site, "max_cookie_bytes");
-        *text = "cookies are too long";
         return 400;
     }
     if (!is_from_known_page(a, r)) {
