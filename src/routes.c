@@ -4,7 +4,8 @@
 #include "transport/token_route.h"
 #include "transport/transport.h"
 
-/* The part of path behind prefix, which "/" and "" mean all of; p is NULL when it is not below it. */
+/* The part of path behind prefix, which "/" and "" mean all of; p is NULL when it is not below it.
+ */
 static struct slice below(struct slice path, struct slice prefix) {
     if (prefix.n && prefix.p[prefix.n - 1] == '/') prefix.n--;
     if (!slice_starts(path, prefix)) return (struct slice){NULL, 0};
@@ -30,7 +31,8 @@ static bool serve_health(const struct routes *routes, struct request *r) {
     }
     if (is_path(r, routes->config->ready_path)) {
         bool draining = routes->core->draining;
-        http_reply(r, draining ? 503 : 200, plain_headers, draining ? SLICE("draining\n") : SLICE("ok\n"));
+        http_reply(r, draining ? 503 : 200, plain_headers,
+                   draining ? SLICE("draining\n") : SLICE("ok\n"));
         return true;
     }
     return false;
@@ -68,8 +70,8 @@ static bool has_host(const struct site_conf *conf, struct slice host) {
     return false;
 }
 
-/* By Host, and among several of one host by the longest path; a site of that host whose path does not
- * fit is meant all the same. Then by path among the sites that name no host. */
+/* By Host, and among several of one host by the longest path; a site of that host whose path does
+ * not fit is meant all the same. Then by path among the sites that name no host. */
 static const struct route *find_site(const struct routes *routes, const struct request *r) {
     const struct route *best = NULL, *of_host = NULL;
     for (int by_host = 1; by_host >= 0 && !best; by_host--) {
@@ -77,7 +79,8 @@ static const struct route *find_site(const struct routes *routes, const struct r
             const struct route *route = &routes->sites[i];
             const struct site_conf *conf = route->site->conf;
             bool named = conf->hosts && conf->hosts[0];
-            if (by_host ? !has_host(conf, r->host) : named || (conf->listen && conf->listen[0])) continue;
+            if (by_host ? !has_host(conf, r->host) : named || (conf->listen && conf->listen[0]))
+                continue;
             if (by_host && !of_host) of_host = route;
             if (!below(r->path, slice_of(conf->path)).p) continue;
             if (!best || strlen(conf->path) > strlen(best->site->conf->path)) best = route;

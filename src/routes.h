@@ -6,9 +6,9 @@
 #include "net/http.h"
 #include "transport/files.h"
 
-/* Which of all sites, endpoints and fixed paths a request is for. A site is found by its own address,
- * else by Host, else by the longest path; in it, by the token route, a file, or the endpoint with the
- * longest path. Paths are compared as they came: none of ours needs an escape. */
+/* Which of all sites, endpoints and fixed paths a request is for. A site is found by its own
+ * address, else by Host, else by the longest path; in it, by the token route, a file, or the
+ * endpoint with the longest path. Paths are compared as they came: none of ours needs an escape. */
 
 /* A site as the router sees it. */
 struct route {

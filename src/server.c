@@ -2,9 +2,10 @@
 /* The one file that knows everyone: it makes a worker's parts, connects them, waits for the signal,
  * and takes them apart in the reverse order.
  *
- * A drain (SIGTERM, SIGINT): no new sockets, /health/ready says 503, the sockets are closed with 1012
- * one after the other over drain_spread, so that their clients do not all come back at once; then
- * what is left of the connections, at the latest after drain_timeout. A second signal cuts it short. */
+ * A drain (SIGTERM, SIGINT): no new sockets, /health/ready says 503, the sockets are closed with
+ * 1012 one after the other over drain_spread, so that their clients do not all come back at once;
+ * then what is left of the connections, at the latest after drain_timeout. A second signal cuts it
+ * short. */
 #include "server.h"
 
 #include "core/hub.h"
@@ -221,8 +222,10 @@ static void collect_sockets(struct worker *w) {
 /* How many are to be gone by now, if all go evenly. */
 static size_t due_by_now(const struct worker *w) {
     uint64_t spread = w->config->limits.drain_spread;
-    uint64_t left = w->drain_end.due_ms > loop_now_ms(w->loop) ? w->drain_end.due_ms - loop_now_ms(w->loop) : 0;
-    uint64_t gone = w->config->limits.drain_timeout > left ? w->config->limits.drain_timeout - left : 0;
+    uint64_t left =
+        w->drain_end.due_ms > loop_now_ms(w->loop) ? w->drain_end.due_ms - loop_now_ms(w->loop) : 0;
+    uint64_t gone =
+        w->config->limits.drain_timeout > left ? w->config->limits.drain_timeout - left : 0;
     if (gone >= spread) return w->leaving_count;
     return (size_t)(w->leaving_count * gone / spread) + (w->leaving_count ? 1 : 0);
 }
@@ -236,7 +239,9 @@ static void on_drain_tick(struct timer *t) {
     else timer_start(w->loop, &w->drain_tick, TICK_MS);
 }
 
-static void on_drain_end(struct timer *t) { loop_stop(container_of(t, struct worker, drain_end)->loop); }
+static void on_drain_end(struct timer *t) {
+    loop_stop(container_of(t, struct worker, drain_end)->loop);
+}
 
 static void drain(struct worker *w) {
     w->core.draining = true;
@@ -305,7 +310,8 @@ int server_run(const struct config *config) {
     drain_close(w);
     sites_close(w);
     signals_close(w);
-    if (!status) LOG(w->log, LOG_INFO, "stopped", log_n("dropped_lines", (long long)log_dropped(w->log)));
+    if (!status)
+        LOG(w->log, LOG_INFO, "stopped", log_n("dropped_lines", (long long)log_dropped(w->log)));
     worker_fini(w);
     mem_free(w);
     text_fini(&error);

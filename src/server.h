@@ -10,8 +10,8 @@
 
 /* Serves until SIGTERM or SIGINT and the drain after it. Once it serves, and not before, it prints
  * `listening on http://127.0.0.1:41234` for each address to standard output. Returns the exit
- * status: 0 after a drain, 1 when an address is not to be had, 2 when a site's script or files are wrong.
- * config is borrowed. */
+ * status: 0 after a drain, 1 when an address is not to be had, 2 when a site's script or files are
+ * wrong. config is borrowed. */
 int server_run(const struct config *config);
 
 /* Loads every site's script without serving anything, and writes a line with file, line and reason

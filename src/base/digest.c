@@ -76,7 +76,8 @@ bool base64_decode(struct text *out, struct slice s, bool url) {
         bits -= 8;
         text_char(out, (char)(v >> bits & 255));
     }
-    return (v & ((1u << bits) - 1)) == 0; /* bits that no byte has must be zero: one text, one value */
+    /* bits that no byte has must be zero: one text, one value */
+    return (v & ((1u << bits) - 1)) == 0;
 }
 
 bool digest_equal(struct slice a, struct slice b) {

@@ -57,9 +57,9 @@ const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]) {
 }
 
 bool ip_is_private(const struct ip *ip) {
-    static const char *const blocks[] = {"127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12",
-                                         "192.168.0.0/16", "169.254.0.0/16", "::/127", "fc00::/7",
-                                         "fe80::/10"};
+    static const char *const blocks[] = {"127.0.0.0/8",    "10.0.0.0/8",     "172.16.0.0/12",
+                                         "192.168.0.0/16", "169.254.0.0/16", "::/127",
+                                         "fc00::/7",       "fe80::/10"};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         struct cidr block;
         if (cidr_parse(slice_of(blocks[i]), &block) && cidr_has(&block, ip)) return true;

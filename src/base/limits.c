@@ -2,10 +2,12 @@
 #include "base/limits.h"
 
 const struct limit_row limit_rows[] = {
+/* clang-format off */
 #define LIMIT(name, kind, standard, least, greatest, scope, help)                                  \
     {#name, LIMIT_##kind, standard, least, greatest, LIMIT_##scope, help, offsetof(struct limits, name)},
 #include "base/limits.def"
 #undef LIMIT
+    /* clang-format on */
     {0},
 };
 

@@ -24,7 +24,9 @@ static inline void list_insert_before(struct list *at, struct list *link) {
     at->prev = link;
 }
 
-static inline void list_push(struct list *head, struct list *link) { list_insert_before(head, link); }
+static inline void list_push(struct list *head, struct list *link) {
+    list_insert_before(head, link);
+}
 static inline void list_push_front(struct list *head, struct list *link) {
     list_insert_before(head->next, link);
 }

@@ -121,7 +121,8 @@ static void add_quoted(struct text *t, struct slice s) {
 
 static bool is_plain(struct slice s) {
     for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\' || (unsigned char)s.p[i] >= 0x7f)
+        if (s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=' || s.p[i] == '\\' ||
+            (unsigned char)s.p[i] >= 0x7f)
             return false;
     return s.n > 0;
 }

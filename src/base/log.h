@@ -45,12 +45,13 @@ uint64_t log_dropped(const struct log *log);
 void log_event(struct log *log, enum log_level level, const char *message,
                const struct log_field *fields);
 
-/* LOG(log, LOG_WARN, "request refused", log_s("ip", ip), log_n("status", 400)); at least one field. */
+/* LOG(log, LOG_WARN, "request refused", log_s("ip", ip), log_n("status", 400)); one field or more.
+ */
 #define LOG(log, level, message, ...)                                                              \
     do {                                                                                           \
         if (log_wants(log, level))                                                                 \
             log_event(log, level, message,                                                         \
-                      (const struct log_field[]){__VA_ARGS__, {NULL, {NULL, 0}, 0}}); \
+                      (const struct log_field[]){__VA_ARGS__, {NULL, {NULL, 0}, 0}});              \
     } while (0)
 
 #endif

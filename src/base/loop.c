@@ -93,8 +93,7 @@ static void run_timers(struct loop *loop) {
 /* ---- descriptors ---- */
 
 _Static_assert((int)WATCH_READ == (int)EPOLLIN && (int)WATCH_WRITE == (int)EPOLLOUT &&
-                   (int)WATCH_ERROR == (int)EPOLLERR &&
-                   (int)WATCH_HANGUP == (int)EPOLLRDHUP,
+                   (int)WATCH_ERROR == (int)EPOLLERR && (int)WATCH_HANGUP == (int)EPOLLRDHUP,
                "the bits are epoll's");
 
 int watch_set(struct loop *loop, struct watch *w, uint32_t events) {
@@ -121,7 +120,8 @@ static void dispatch(struct loop *loop, int timeout_ms) {
     loop_update_time(loop);
     for (int i = 0; i < n; i++) {
         struct watch *w = events[i].data.ptr;
-        if (w->events) w->ready(w, events[i].events | (events[i].events & EPOLLHUP ? EPOLLRDHUP : 0));
+        if (w->events)
+            w->ready(w, events[i].events | (events[i].events & EPOLLHUP ? EPOLLRDHUP : 0));
     }
 }
 

@@ -61,8 +61,8 @@ int watch_set(struct loop *loop, struct watch *w, uint32_t events);
  * descriptor is closed. */
 void watch_stop(struct loop *loop, struct watch *w);
 
-/* Stops waiting and closes the descriptor, which nobody else may have a copy of: the kernel then takes
- * it out of epoll by itself. */
+/* Stops waiting and closes the descriptor, which nobody else may have a copy of: the kernel then
+ * takes it out of epoll by itself. */
 void watch_close(struct watch *w);
 
 /* A one-shot timer, embedded in what waits. fired is called once, from the loop, after which the

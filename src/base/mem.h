@@ -20,6 +20,8 @@ void *mem_grow(void *p, size_t n) __attribute__((returns_nonnull, warn_unused_re
 void mem_free(void *p);
 
 /* The struct of the given type whose member is at ptr. */
+/* clang-format off */
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+/* clang-format on */
 
 #endif

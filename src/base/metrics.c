@@ -15,7 +15,9 @@ struct metrics {
     struct map all;
 };
 
-struct metrics *metrics_new(void) { return mem_new(sizeof(struct metrics)); }
+struct metrics *metrics_new(void) {
+    return mem_new(sizeof(struct metrics));
+}
 
 void metrics_free(struct metrics *m) {
     if (!m) return;

@@ -13,7 +13,8 @@ struct rate {
 
 /* Whether an event at now_ms is within per_second, with bursts of up to burst events; when it is,
  * it counts. per_second UINT64_MAX: always. */
-static inline bool rate_allow(struct rate *r, uint64_t now_ms, uint64_t per_second, uint64_t burst) {
+static inline bool rate_allow(struct rate *r, uint64_t now_ms, uint64_t per_second,
+                              uint64_t burst) {
     if (per_second == UINT64_MAX || per_second == 0) return per_second != 0;
     uint64_t now_us = now_ms * 1000, step_us = 1000000 / per_second;
     if (!step_us) step_us = 1;

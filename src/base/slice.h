@@ -30,7 +30,9 @@ static inline bool slice_eq(struct slice a, struct slice b) {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
-static inline bool slice_is(struct slice a, const char *cstr) { return slice_eq(a, slice_of(cstr)); }
+static inline bool slice_is(struct slice a, const char *cstr) {
+    return slice_eq(a, slice_of(cstr));
+}
 
 static inline struct slice slice_from(struct slice s, size_t at) {
     if (at > s.n) at = s.n;
@@ -62,7 +64,8 @@ bool slice_ieq(struct slice a, struct slice b);
 struct slice slice_trim(struct slice s);
 
 /* Takes the text before the next sep (or all) off *rest and puts it into *part. False when *rest
- * has ended; "a," gives "a" and then "". Start with an untouched slice; p becomes NULL at the end. */
+ * has ended; "a," gives "a" and then "". Start with an untouched slice; p becomes NULL at the end.
+ */
 bool slice_next(struct slice *rest, char sep, struct slice *part);
 
 /* A decimal number of digits only, as a whole. False when it is anything else or does not fit. */

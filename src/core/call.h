@@ -5,8 +5,8 @@
 #include "base/id.h"
 #include "core/socket.h"
 
-/* A remote call of ours to a client. It is answered once: by that client, by the clock, or by the end
- * of its socket. The answer is bound to the socket it was sent on (fid). */
+/* A remote call of ours to a client. It is answered once: by that client, by the clock, or by the
+ * end of its socket. The answer is bound to the socket it was sent on (fid). */
 
 enum call_status { CALL_ANSWERED, CALL_REFUSED, CALL_TIMEOUT, CALL_CLOSED };
 
@@ -14,8 +14,8 @@ struct call {
     struct list link; /* in the socket's work */
     struct timer timer;
     struct socket *socket; /* a reference */
-    struct buf *name;  /* plain text */
-    struct buf *args;  /* JSON; NULL: none */
+    struct buf *name;      /* plain text */
+    struct buf *args;      /* JSON; NULL: none */
     char fid[UUID_LENGTH + 1];
     /* Exactly once, from the loop, never from inside call_start. value: the client's data
      * (ANSWERED; empty: none given) or error (REFUSED) as checked JSON, dead when it returns. The
@@ -23,9 +23,9 @@ struct call {
     void (*done)(struct call *c, enum call_status status, struct slice value);
 };
 
-/* Sends the call. done must be set, all else is zeroed memory of the caller's, to be kept until done.
- * Takes name and args. 0 when done will come; -ENOTCONN: the socket is closed; -ENOTSUP: its dialect
- * knows no calls. */
+/* Sends the call. done must be set, all else is zeroed memory of the caller's, to be kept until
+ * done. Takes name and args. 0 when done will come; -ENOTCONN: the socket is closed; -ENOTSUP: its
+ * dialect knows no calls. */
 int call_start(struct call *c, struct socket *socket, struct buf *name, struct buf *args,
                uint64_t timeout_ms);
 

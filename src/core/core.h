@@ -23,11 +23,11 @@ struct core {
     struct random *random;
     const struct limits *limits; /* the process's */
     struct store *store;
-    struct list sites;    /* struct site, in the order of their names */
-    uint64_t channels;    /* with members, of all sites */
-    bool draining;        /* no new sockets */
-    struct watchdog *watchdog; /* private to script/: of the slices of all scripts; NULL: none yet */
-    bool count_private;   /* limits per address count private addresses too */
+    struct list sites;         /* struct site, in the order of their names */
+    uint64_t channels;         /* with members, of all sites */
+    bool draining;             /* no new sockets */
+    struct watchdog *watchdog; /* script/'s: ends long slices; NULL: none yet */
+    bool count_private;        /* limits per address count private addresses too */
 };
 
 /* What a script or a store says of something that was to be allowed. After WAIT the answer comes

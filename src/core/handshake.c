@@ -20,7 +20,8 @@ struct handshake *handshake_new(struct text *t, const struct ip *ip) {
     return h;
 }
 
-bool handshake_next(const struct handshake *h, size_t *at, struct slice *name, struct slice *value) {
+bool handshake_next(const struct handshake *h, size_t *at, struct slice *name,
+                    struct slice *value) {
     if (*at >= h->n) return false;
     *name = slice_of(h->data + *at);
     *value = slice_of(h->data + *at + name->n + 1);

@@ -5,8 +5,9 @@
 #include "base/buf.h"
 #include "base/ip.h"
 
-/* The request that opened a session or asked for a token, as scripts see it: made by transport/, kept
- * by the socket. One block of memory: names and values, NUL-terminated in turn. Names that begin with
+/* The request that opened a session or asked for a token, as scripts see it: made by transport/,
+ * kept by the socket. One block of memory: names and values, NUL-terminated in turn. Names that
+ * begin with
  * ':' are ours (":method", ":path", ":query", ":host", ":ips", ":body", ":url"); all others are the
  * request's headers, in lower case. */
 struct handshake {

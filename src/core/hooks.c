@@ -18,7 +18,8 @@ static enum verdict allow_socket(struct socket *socket, struct op *op) {
 
 static void ignore_op(struct op *op) { (void)op; }
 
-static enum verdict allow_msg(struct socket *socket, const struct msg *m, struct buf **replacement) {
+static enum verdict allow_msg(struct socket *socket, const struct msg *m,
+                              struct buf **replacement) {
     (void)socket;
     (void)m;
     (void)replacement;

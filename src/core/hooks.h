@@ -18,7 +18,7 @@ enum {
     HOOK_BROADCAST = 1 << OP_BROADCAST,
     HOOK_CALL = 1 << OP_RPC,
     HOOK_AUTHENTICATION = 1 << OP_AUTH,
-    HOOK_AFTER = 1 << 6,   /* after is told of every op that took effect */
+    HOOK_AFTER = 1 << 6, /* after is told of every op that took effect */
     HOOK_FILTER = 1 << 7,
     HOOK_CONNECT = 1 << 8,
     HOOK_DISCONNECT = 1 << 9,
@@ -32,10 +32,11 @@ struct hooks {
     /* May this op (subscribe, unsubscribe, publish, broadcast) be done? ALLOW (op_replace may have
      * been called), DENY (op->error may be set), or WAIT: then op_decide follows. */
     enum verdict (*authorize)(struct op *op);
-    /* Runs the controller op->name with op->request; ends with op_reply or op_fail, now or later. */
+    /* Runs the controller op->name with op->request; ends with op_reply or op_fail, now or later.
+     */
     void (*call)(struct op *op);
-    /* A socket has authenticated. ALLOW, or WAIT and then op_decide(op, ALLOW, NULL) when all listeners
-     * are through. op may be NULL: nobody waits (endpoints without an auth message). */
+    /* A socket has authenticated. ALLOW, or WAIT and then op_decide(op, ALLOW, NULL) when all
+     * listeners are through. op may be NULL: nobody waits (endpoints without an auth message). */
     enum verdict (*authenticated)(struct socket *socket, struct op *op);
     /* An op took effect. */
     void (*after)(struct op *op);

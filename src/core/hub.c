@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Members are on two lists at once: the channel's, which delivery walks, and the socket's, which its
- * end walks. While a channel is walked its cursor is the next member, and a member that leaves moves
- * the cursor on; so a filter may end any membership. A channel dies with its last member, at once:
- * nobody can keep names alive that nobody is in. */
+/* Members are on two lists at once: the channel's, which delivery walks, and the socket's, which
+ * its end walks. While a channel is walked its cursor is the next member, and a member that leaves
+ * moves the cursor on; so a filter may end any membership. A channel dies with its last member, at
+ * once: nobody can keep names alive that nobody is in. */
 #include "core/hub.h"
 
 #include <errno.h>
@@ -26,7 +26,8 @@ static bool is_reserved(struct slice name) {
 const char *channel_name_error(const struct site *site, struct slice name) {
     if (!name.n || name.n > site->limits->channel_name) return "bad_channel";
     for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] <= ' ' || name.p[i] > '~' || strchr("*?[]\\", name.p[i])) return "bad_channel";
+        if (name.p[i] <= ' ' || name.p[i] > '~' || strchr("*?[]\\", name.p[i]))
+            return "bad_channel";
     return is_reserved(name) ? "Forbidden" : NULL;
 }
 
@@ -190,7 +191,8 @@ int hub_unsubscribe_all(struct site *site, struct slice channel) {
 
 /* ---- delivery ---- */
 
-/* A reader that lags behind misses messages under the policy "drop", and is told before the next. */
+/* A reader that lags behind misses messages under the policy "drop", and is told before the next.
+ */
 static bool lags(struct member *m) {
     struct site *site = m->socket->site;
     const struct session *session = m->socket->session;
@@ -252,7 +254,8 @@ static void on_published(struct site *site, struct slice channel, struct buf *bo
 /* Channels may come and go while their members are told: the names are noted first. */
 static void broadcast(struct site *site, struct buf *body) {
     struct text names = {0};
-    for (struct map_link *l = map_next(&site->channels, NULL); l; l = map_next(&site->channels, l)) {
+    for (struct map_link *l = map_next(&site->channels, NULL); l;
+         l = map_next(&site->channels, l)) {
         text_add(&names, l->key);
         text_char(&names, '\n'); /* no name has one */
     }

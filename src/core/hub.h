@@ -7,19 +7,19 @@
 #include "core/op.h"
 #include "core/store.h"
 
-/* Channels and their members on this node. There is one way out to subscribers: hub -> store -> hub;
- * nothing is delivered inside a publishing call. */
+/* Channels and their members on this node. There is one way out to subscribers: hub -> store ->
+ * hub; nothing is delivered inside a publishing call. */
 
 /* A name with members; dies with the last of them. */
 struct channel {
     struct map_link by_name; /* in site->channels */
     struct site *site;
-    struct list members;     /* struct member */
+    struct list members; /* struct member */
     size_t count;
-    struct list *cursor;     /* the next member of a walk under way; NULL: none */
-    struct list joins;       /* struct join: who waits until it is live */
-    bool live;               /* the store confirmed the subscription */
-    bool walked;             /* a walk is under way: it outlives its last member until the end of it */
+    struct list *cursor; /* the next member of a walk under way; NULL: none */
+    struct list joins;   /* struct join: who waits until it is live */
+    bool live;           /* the store confirmed the subscription */
+    bool walked;         /* a walk is under way: it outlives its last member until the end of it */
     char name[];
 };
 
@@ -35,11 +35,12 @@ struct member {
 /* Why a channel's name is not to be had: NULL when it is. Clients and scripts alike. */
 const char *channel_name_error(const struct site *site, struct slice name);
 
-/* Makes socket a member, if it is none yet; done (may be NULL) is called when the subscription is live
- * (status 0) or will not be (a negative errno), never before this returns. Returns 0, or what done is
- * not called for: -EMFILE when the socket has too many channels, -ENFILE when there are too many. */
-int hub_subscribe(struct socket *socket, struct slice channel,
-                  void (*done)(void *arg, int status), void *arg);
+/* Makes socket a member, if it is none yet; done (may be NULL) is called when the subscription is
+ * live (status 0) or will not be (a negative errno), never before this returns. Returns 0, or what
+ * done is not called for: -EMFILE when the socket has too many channels, -ENFILE when there are too
+ * many. */
+int hub_subscribe(struct socket *socket, struct slice channel, void (*done)(void *arg, int status),
+                  void *arg);
 
 /* Ends a membership, if there is one. */
 bool hub_unsubscribe(struct socket *socket, struct slice channel);

@@ -15,7 +15,8 @@ static void release(struct login *l) {
     mem_free(l);
 }
 
-/* The script may judge before login_start has returned: its answer then waits for the end of the turn. */
+/* The script may judge before login_start has returned: its answer then waits for the end of the
+ * turn. */
 static void on_judged(struct deferred *d) {
     struct login *l = container_of(d, struct login, deferred);
     if (l->asker) l->done(l);

@@ -17,8 +17,8 @@ struct msg {
         const struct dialect *dialect;
         struct buf *(*wrap)(struct slice text);
         struct buf *wire;
-    } wires[MSG_WIRES];   /* private */
-    char name[];          /* private */
+    } wires[MSG_WIRES]; /* private */
+    char name[];        /* private */
 };
 
 /* Copies channel, references body. */
@@ -33,7 +33,8 @@ void msg_unref(struct msg *m);
 /* {"channel":...,"message":...}: how JSON dialects render it. The caller owns it. */
 struct buf *msg_json(const struct msg *m) __attribute__((returns_nonnull, warn_unused_result));
 
-/* The bytes to send to a session of this dialect, made at first use. The caller owns a reference. */
+/* The bytes to send to a session of this dialect, made at first use. The caller owns a reference.
+ */
 struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops)
     __attribute__((returns_nonnull, warn_unused_result));
 

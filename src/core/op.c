@@ -110,8 +110,8 @@ static void do_subscribe(struct op *op) {
 static void do_publish(struct op *op) {
     struct site *site = op->socket->site;
     struct buf *body = op->replaced ? buf_ref(op->replacement) : buf_copy(op->data);
-    int status = op->kind == OP_PUBLISH ? hub_publish(site, op->channel, body)
-                                        : hub_broadcast(site, body);
+    int status =
+        op->kind == OP_PUBLISH ? hub_publish(site, op->channel, body) : hub_broadcast(site, body);
     buf_unref(body);
     if (status) op_fail_text(op, "unavailable");
     else op_finish(op);
@@ -204,12 +204,14 @@ static void start_call(struct op *op) {
     socket->running++;
     site->running++;
     if (socket->running > limits->rpc_concurrency || site->running > limits->rpc_per_site) {
-        site_limit(site, socket->running > limits->rpc_concurrency ? "rpc_concurrency" : "rpc_per_site");
+        site_limit(site,
+                   socket->running > limits->rpc_concurrency ? "rpc_concurrency" : "rpc_per_site");
         op_fail_text(op, "overload");
         return;
     }
     op->timer.fired = on_timeout;
-    if (limits->rpc_timeout != LIMIT_OFF) timer_start(site->core->loop, &op->timer, limits->rpc_timeout);
+    if (limits->rpc_timeout != LIMIT_OFF)
+        timer_start(site->core->loop, &op->timer, limits->rpc_timeout);
     if (site->has & HOOK_CALL) site->hooks->call(op);
     else op_fail_text(op, "Function not found");
 }

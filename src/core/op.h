@@ -4,13 +4,13 @@
 
 #include "core/socket.h"
 
-/* One thing a client asked for. It holds the client's message (one copy), its socket, and in the end
- * its answer; it always ends by op_finish, exactly once, also when its socket is gone.
+/* One thing a client asked for. It holds the client's message (one copy), its socket, and in the
+ * end its answer; it always ends by op_finish, exactly once, also when its socket is gone.
  *
  *   op_new -> op_start -> [waits its turn] -> permitted? -> done -> op_finish -> dialect->answer
  *
- * subscribe, unsubscribe, publish and broadcast of one socket take effect in the order they came, so
- * each waits until the one before has finished. RPCs run side by side, up to rpc_concurrency. */
+ * subscribe, unsubscribe, publish and broadcast of one socket take effect in the order they came,
+ * so each waits until the one before has finished. RPCs run side by side, up to rpc_concurrency. */
 
 enum op_kind { OP_SUBSCRIBE, OP_UNSUBSCRIBE, OP_PUBLISH, OP_BROADCAST, OP_RPC, OP_AUTH };
 
@@ -25,25 +25,24 @@ enum op_state {
 struct op {
     struct list link; /* in the socket's work */
     uint8_t kind, state;
-    bool queued;          /* private: its size is counted in the socket's work */
-    bool replaced;        /* data is the script's, not the client's */
-    uint16_t close_code;  /* of the socket, when an auth fails for another reason than its token */
-    bool timed_out;       /* the answer is gone already; what comes is dropped */
+    bool queued;           /* private: its size is counted in the socket's work */
+    bool replaced;         /* data is the script's, not the client's */
+    uint16_t close_code;   /* of the socket, when an auth fails for another reason than its token */
+    bool timed_out;        /* the answer is gone already; what comes is dropped */
     struct socket *socket; /* a reference */
-    struct buf *message;  /* what the client sent: all slices but name point in here */
-    struct slice rpc;     /* raw JSON, to be echoed */
-    struct slice uuid;    /* raw JSON, to be echoed; empty: there was none */
-    struct slice request; /* raw JSON of req; empty: there was none */
-    struct slice channel; /* plain text: where it had escapes, in names */
-    struct slice name;    /* of the controller, plain text */
-    struct slice data;    /* raw JSON of what is published */
-    struct text names;    /* room for unescaped texts */
+    struct buf *message;   /* what the client sent: all slices but name point in here */
+    struct slice rpc;      /* raw JSON, to be echoed */
+    struct slice uuid;     /* raw JSON, to be echoed; empty: there was none */
+    struct slice request;  /* raw JSON of req; empty: there was none */
+    struct slice channel;  /* plain text: where it had escapes, in names */
+    struct slice name;     /* of the controller, plain text */
+    struct slice data;     /* raw JSON of what is published */
+    struct text names;     /* room for unescaped texts */
     struct buf *replacement; /* what data points into after op_replace */
-    struct buf *result;   /* JSON; NULL: undefined */
-    struct buf *error;    /* JSON; not NULL: the op failed */
-    struct timer timer;   /* rpc_timeout */
-    void *task;           /* the script's work for it: private to script/ */
-    void *owner;          /* private to the dialect */
+    struct buf *result;      /* JSON; NULL: undefined */
+    struct buf *error;       /* JSON; not NULL: the op failed */
+    struct timer timer;      /* rpc_timeout */
+    void *task;              /* the script's work for it: private to script/ */
 };
 
 /* An op of socket for message (taken; may be NULL). The dialect fills the slices. */
@@ -56,15 +55,16 @@ void op_start(struct op *op);
 /* Ends an op that was never started, with an error. */
 void op_abandon(struct op *op, const char *text);
 
-/* What the script decided after it had said WAIT. error: JSON for the client, taken; NULL with DENY:
- * "Forbidden". May finish and free the op. */
+/* What the script decided after it had said WAIT. error: JSON for the client, taken; NULL with
+ * DENY: "Forbidden". May finish and free the op. */
 void op_decide(struct op *op, enum verdict verdict, struct buf *error);
 
 /* A before listener gave other data to publish (JSON, taken) before it decided. */
 void op_replace(struct op *op, struct buf *data);
 
-/* Ends an RPC with its result (JSON, taken; NULL: undefined), or any op with an error (JSON, taken).
- * For an op that the client has been answered already (timeout, closed) they free quietly. */
+/* Ends an RPC with its result (JSON, taken; NULL: undefined), or any op with an error (JSON,
+ * taken). For an op that the client has been answered already (timeout, closed) they free quietly.
+ */
 void op_reply(struct op *op, struct buf *result);
 void op_fail(struct op *op, struct buf *error);
 

@@ -5,7 +5,8 @@
 
 #include <assert.h>
 
-/* A session goes NEW -> OPEN -> CLOSING -> ENDED, and from OPEN straight to ENDED when it is lost. */
+/* A session goes NEW -> OPEN -> CLOSING -> ENDED, and from OPEN straight to ENDED when it is lost.
+ */
 static void set_state(struct session *s, enum session_state to) {
     assert(to > s->state);
     s->state = (uint8_t)to;

@@ -5,8 +5,8 @@
 #include "base/buf.h"
 #include "core/handshake.h"
 
-/* An ordered two-way stream of messages, whatever carries it. transport/ makes sessions, embedded in
- * its own structs, and implements session_ops; a dialect says what the messages mean.
+/* An ordered two-way stream of messages, whatever carries it. transport/ makes sessions, embedded
+ * in its own structs, and implements session_ops; a dialect says what the messages mean.
  *
  * transport: session_open, then session_received for each message, then session_ended once.
  * core: send and close, which never call back before they return. */
@@ -47,7 +47,8 @@ struct session {
     uint8_t state;
 };
 
-/* How messages are spoken on a session. A static const table; the sessions' endpoints point at it. */
+/* How messages are spoken on a session. A static const table; the sessions' endpoints point at it.
+ */
 struct dialect {
     const char *name;
     /* The session is open; its socket exists. */

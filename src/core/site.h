@@ -53,15 +53,15 @@ struct token_conf {
 
 struct site_conf {
     char *name;
-    char *file;      /* where it was read, for messages */
-    char *path;      /* "/" or "/chat" */
-    char **hosts;    /* lower case, without port */
-    char **origins;  /* "https://chat.example.com"; "*" any */
-    char **listen;   /* addresses of its own */
-    char *script;    /* folder of init.lua; NULL: a site without script */
-    char *user;      /* the member of the auth data that names the user; "off": none */
-    char *static_dir; /* folder of files served under path; NULL: none */
-    char **libraries; /* Lua modules from outside, "cjson" */
+    char *file;          /* where it was read, for messages */
+    char *path;          /* "/" or "/chat" */
+    char **hosts;        /* lower case, without port */
+    char **origins;      /* "https://chat.example.com"; "*" any */
+    char **listen;       /* addresses of its own */
+    char *script;        /* folder of init.lua; NULL: a site without script */
+    char *user;          /* the member of the auth data that names the user; "off": none */
+    char *static_dir;    /* folder of files served under path; NULL: none */
+    char **libraries;    /* Lua modules from outside, "cjson" */
     struct buf *options; /* JSON object: site.options */
     struct endpoint_conf *endpoints;
     size_t endpoint_count;
@@ -87,15 +87,15 @@ struct site {
     const struct limits *limits;  /* of conf */
     struct endpoint *endpoints;
     size_t endpoint_count;
-    const struct hooks *hooks;    /* the script's functions; never NULL */
-    uint32_t has;                 /* HOOK_ bits: which of them do something (hooks.h) */
-    void *script;                 /* the script layer's */
-    struct map channels;          /* struct channel by name */
-    struct map sockets;           /* struct socket by sid */
-    struct map users;             /* sockets by user: private to user.c */
-    uint64_t running;             /* RPCs of clients */
+    const struct hooks *hooks; /* the script's functions; never NULL */
+    uint32_t has;              /* HOOK_ bits: which of them do something (hooks.h) */
+    void *script;              /* the script layer's */
+    struct map channels;       /* struct channel by name */
+    struct map sockets;        /* struct socket by sid */
+    struct map users;          /* sockets by user: private to user.c */
+    uint64_t running;          /* RPCs of clients */
     struct rate publishes;
-    struct map visitors;          /* what public addresses tried: private to token.c */
+    struct map visitors; /* what public addresses tried: private to token.c */
 };
 
 /* Makes the site and puts it into core->sites, with hooks that do nothing. conf is borrowed. */

@@ -39,11 +39,11 @@ struct socket {
     struct buf *auth;            /* JSON; NULL: not authenticated */
     struct member *members;      /* its channels: private to hub.c */
     struct probation *probation;
-    struct socket_work *work;    /* NULL: none so far; socket_work makes it */
-    void *script;                /* the script layer's handle */
-    struct map_link by_sid;      /* in site->sockets; the key is sid */
-    bool connected : 1;          /* let in: the script knows of it */
-    bool logging_in : 1;             /* its token is being taken */
+    struct socket_work *work; /* NULL: none so far; socket_work makes it */
+    void *script;             /* the script layer's handle */
+    struct map_link by_sid;   /* in site->sockets; the key is sid */
+    bool connected : 1;       /* let in: the script knows of it */
+    bool logging_in : 1;      /* its token is being taken */
     char sid[SID_LENGTH + 1];
 };
 

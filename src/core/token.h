@@ -5,18 +5,18 @@
 #include "base/ip.h"
 #include "core/site.h"
 
-/* Login tokens: issued to a request that the script admitted, good for one socket, once, within their
- * lifetime, on the site that issued them. */
+/* Login tokens: issued to a request that the script admitted, good for one socket, once, within
+ * their lifetime, on the site that issued them. */
 
-/* Puts auth (JSON, borrowed) into the store. 0: done comes once, later, with status 0 and the token's
- * text, valid until it returns, or with a negative errno and NULL. -E2BIG: auth is larger than
- * token_data, and done does not come. */
+/* Puts auth (JSON, borrowed) into the store. 0: done comes once, later, with status 0 and the
+ * token's text, valid until it returns, or with a negative errno and NULL. -E2BIG: auth is larger
+ * than token_data, and done does not come. */
 int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
                 void (*done)(void *arg, int status, const char *token), void *arg);
 
-/* Takes the token's auth out of the store. done comes once, later: 0 and the JSON (borrowed), -ENOENT
- * for a token that is unknown, used or too old, or another negative errno. token must be a valid
- * UUID version 4 (uuid_v4_valid). */
+/* Takes the token's auth out of the store. done comes once, later: 0 and the JSON (borrowed),
+ * -ENOENT for a token that is unknown, used or too old, or another negative errno. token must be a
+ * valid UUID version 4 (uuid_v4_valid). */
 void token_take(struct site *site, struct slice token,
                 void (*done)(void *arg, int status, struct buf *auth), void *arg);
 

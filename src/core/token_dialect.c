@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The messages of node-token-sockjs (wire/token-sockjs.md sections 5 to 7): JSON objects, told apart
- * by "rpc"; each is scanned once for its envelope, copied once, and answered at most once under its
- * own "uuid". Closes carry 1000 where its clients' documents say so, else 4401. */
+/* The messages of node-token-sockjs (wire/token-sockjs.md sections 5 to 7): JSON objects, told
+ * apart by "rpc"; each is scanned once for its envelope, copied once, and answered at most once
+ * under its own "uuid". Closes carry 1000 where its clients' documents say so, else 4401. */
 #include "base/json.h"
 #include "core/call.h"
 #include "core/hooks.h"
@@ -41,8 +41,12 @@ static void internal_send(struct socket *s, const char *command, struct slice ch
     frame_send(s, &t);
 }
 
-static void joined(struct socket *s, struct slice channel) { internal_send(s, "subscribe", channel); }
-static void left(struct socket *s, struct slice channel) { internal_send(s, "unsubscribe", channel); }
+static void joined(struct socket *s, struct slice channel) {
+    internal_send(s, "subscribe", channel);
+}
+static void left(struct socket *s, struct slice channel) {
+    internal_send(s, "unsubscribe", channel);
+}
 static void gap(struct socket *s, struct slice channel) { internal_send(s, "gap", channel); }
 
 /* The 3.1.0 form, which browser client 3.1.3 needs for its callback. */
@@ -73,8 +77,8 @@ static void call(struct socket *s, const struct call *c) {
 
 enum { RPC, UUID, REQ, TOKEN, FID, RESP, MEMBERS };
 
-static const struct slice member_names[MEMBERS] = {
-    {"rpc", 3}, {"uuid", 4}, {"req", 3}, {"token", 5}, {"fid", 3}, {"resp", 4}};
+static const struct slice member_names[MEMBERS] = {{"rpc", 3},   {"uuid", 4}, {"req", 3},
+                                                   {"token", 5}, {"fid", 3},  {"resp", 4}};
 
 struct envelope {
     struct json_value values[MEMBERS];
@@ -83,7 +87,8 @@ struct envelope {
 };
 
 /* Tells the client that its message failed, echoing what identifies it. */
-static void refuse(struct socket *s, const struct envelope *e, bool with_request, const char *error) {
+static void refuse(struct socket *s, const struct envelope *e, bool with_request,
+                   const char *error) {
     struct text t = {0};
     text_char(&t, '{');
     add_member(&t, "rpc", e->values[RPC].raw);
@@ -205,7 +210,8 @@ static void answer_call(struct socket *s, const struct envelope *e) {
     data = json_member(resp.raw, SLICE("data"));
     bool refused = is_truthy(&error);
     if (!call_answer(s, fid, refused, refused ? error.raw : data.raw))
-        metrics_count(s->site->core->metrics, "call_answers_ignored_total", NULL, NULL, s->site->name);
+        metrics_count(s->site->core->metrics, "call_answers_ignored_total", NULL, NULL,
+                      s->site->name);
     text_fini(&room);
 }
 

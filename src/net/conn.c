@@ -175,7 +175,8 @@ static void output_done(struct conn *c) {
 static void output_flush(struct conn *c) {
     while (c->out.bytes) {
         struct iovec pieces[WRITE_PIECES];
-        struct msghdr m = {.msg_iov = pieces, .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
+        struct msghdr m = {.msg_iov = pieces,
+                           .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
         size_t asked = 0;
         for (size_t i = 0; i < m.msg_iovlen; i++) asked += pieces[i].iov_len;
         ssize_t n = m.msg_iovlen == 1
@@ -240,7 +241,8 @@ static void on_ready(struct watch *w, uint32_t events) {
     struct conn *c = container_of(w, struct conn, watch);
     if (events & WATCH_READ) input_read(c);
     if (events & WATCH_WRITE && c->state != CONN_CLOSED) output_flush(c);
-    if (events & (WATCH_ERROR | WATCH_HANGUP) && !(events & WATCH_READ)) conn_close(c, "reset by peer");
+    if (events & (WATCH_ERROR | WATCH_HANGUP) && !(events & WATCH_READ))
+        conn_close(c, "reset by peer");
 }
 
 static void on_timer(struct timer *t) {
@@ -262,8 +264,12 @@ static void on_timer(struct timer *t) {
 
 void net_init(struct net *net, struct loop *loop, struct log *log, struct metrics *metrics,
               struct random *random, const struct limits *limits) {
-    *net = (struct net){.loop = loop, .log = log, .metrics = metrics, .random = random,
-                        .limits = limits, .most = SIZE_MAX};
+    *net = (struct net){.loop = loop,
+                        .log = log,
+                        .metrics = metrics,
+                        .random = random,
+                        .limits = limits,
+                        .most = SIZE_MAX};
     net->read_buffer = mem_raw(NET_READ_SIZE);
     list_init(&net->conns);
     list_init(&net->dirty);

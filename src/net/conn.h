@@ -18,10 +18,11 @@ struct conn_ops {
     /* n > 0 bytes have come. They may be changed in place and are dead when this returns: what is
      * not used now is to be kept elsewhere. May close c. */
     void (*received)(struct conn *c, char *data, size_t n);
-    /* The peer has shut its side, all it sent was received; our answers may still reach it. NULL: the
-     * connection is closed. */
+    /* The peer has shut its side, all it sent was received; our answers may still reach it. NULL:
+     * the connection is closed. */
     void (*ended)(struct conn *c);
-    /* All output is with the kernel. NULL: nothing happens. Called only after output had to wait. */
+    /* All output is with the kernel. NULL: nothing happens. Called only after output had to wait.
+     */
     void (*drained)(struct conn *c);
     /* The output queue is above the hard mark, or has been above the soft mark for too long. NULL:
      * the connection is closed. Called once until the queue has been below the soft mark again. */
@@ -46,8 +47,8 @@ struct conn {
     struct list dirty;  /* in net->dirty with output queued this turn, in net->dead when closed */
     struct timer timer; /* no progress in writing; lingering */
     struct output out;
-    uint32_t soft, hard, soft_ms;  /* marks; UINT32_MAX: none */
-    uint32_t soft_since, sent_at;  /* the low bits of loop_now_ms */
+    uint32_t soft, hard, soft_ms; /* marks; UINT32_MAX: none */
+    uint32_t soft_since, sent_at; /* the low bits of loop_now_ms */
     uint16_t linger_ms;
     uint8_t state;
     bool paused : 1, peer_ended : 1, blocked : 1, slow_told : 1, over_soft : 1, counted : 1;
@@ -59,9 +60,9 @@ struct conn {
 struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
                        void *user) __attribute__((returns_nonnull));
 
-/* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf (borrowed;
- * may be NULL). They leave at the end of the turn, in one write with all else.
- * Never calls back. On a connection that is not open it does nothing. */
+/* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf
+ * (borrowed; may be NULL). They leave at the end of the turn, in one write with all else. Never
+ * calls back. On a connection that is not open it does nothing. */
 #define CONN_HEAD_MAX OUTPUT_HEAD_MAX
 void conn_send(struct conn *c, struct slice head, struct buf *buf);
 
@@ -77,8 +78,8 @@ static inline bool conn_is_blocked(const struct conn *c) { return c->blocked; }
 /* Throws away what is queued, but nothing of a conn_send that is half written (output_drop). */
 void conn_drop_output(struct conn *c);
 
-/* When slow is called: at the end of a turn that leaves more than hard bytes, or after more than soft
- * bytes for soft_ms. LIMIT_OFF: never, as it is at first. */
+/* When slow is called: at the end of a turn that leaves more than hard bytes, or after more than
+ * soft bytes for soft_ms. LIMIT_OFF: never, as it is at first. */
 void conn_set_marks(struct conn *c, uint64_t soft, uint64_t soft_ms, uint64_t hard);
 
 /* Stops and starts reading. While paused a reset is noticed, the end of the peer's side is not. */
@@ -89,8 +90,8 @@ void conn_resume(struct conn *c);
  * when the peer has closed or after linger_ms (at most a minute). No received any more. */
 void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason);
 
-/* Closes now; what is queued is lost. reason is a constant text, kept as it is. May be called at any
- * time, twice, and from every callback. */
+/* Closes now; what is queued is lost. reason is a constant text, kept as it is. May be called at
+ * any time, twice, and from every callback. */
 void conn_close(struct conn *c, const char *reason);
 
 static inline bool conn_is_open(const struct conn *c) { return c->state == CONN_OPEN; }

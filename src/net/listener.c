@@ -114,9 +114,9 @@ static void write_url(struct listener *l) {
     struct ip ip = ip_of_sockaddr((struct sockaddr *)&addr);
     char text[IP_TEXT_MAX];
     ip_format(&ip, text);
-    unsigned port = ntohs(addr.ss_family == AF_INET6
-                              ? ((struct sockaddr_in6 *)(void *)&addr)->sin6_port
-                              : ((struct sockaddr_in *)(void *)&addr)->sin_port);
+    unsigned port =
+        ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&addr)->sin6_port
+                                         : ((struct sockaddr_in *)(void *)&addr)->sin_port);
     bool bracket = strchr(text, ':') != NULL;
     snprintf(l->url, sizeof l->url, "http://%s%s%s:%u", bracket ? "[" : "", text,
              bracket ? "]" : "", port);
@@ -147,8 +147,8 @@ static struct addrinfo *resolve(struct slice address, const char **error) {
 }
 
 struct listener *listener_open(struct net *net, struct slice address,
-                               void (*accepted)(void *arg, int fd, const struct ip *peer), void *arg,
-                               const char **error) {
+                               void (*accepted)(void *arg, int fd, const struct ip *peer),
+                               void *arg, const char **error) {
     struct addrinfo *found = resolve(address, error);
     if (!found) return NULL;
     int fd = listen_on(net, found);

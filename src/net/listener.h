@@ -4,17 +4,17 @@
 
 #include "net/conn.h"
 
-/* An address we accept connections on. It owns its socket: accept4 in small batches, refusing before
- * any parsing when a limit is reached (503 or 429 as bytes, then closed), and pausing for 100 ms
- * when the process is out of descriptors. */
+/* An address we accept connections on. It owns its socket: accept4 in small batches, refusing
+ * before any parsing when a limit is reached (503 or 429 as bytes, then closed), and pausing for
+ * 100 ms when the process is out of descriptors. */
 struct listener;
 
 /* Listens on "HOST:PORT" ("127.0.0.1:0", "[::]:8000", ":8000" for all addresses; port 0: a free
- * one). accepted is called for each connection that passed the limits, with its descriptor, which it
- * takes over (conn_open). Returns NULL and a message in error (a static text, or strerror's). */
+ * one). accepted is called for each connection that passed the limits, with its descriptor, which
+ * it takes over (conn_open). Returns NULL and a message in error (a static text, or strerror's). */
 struct listener *listener_open(struct net *net, struct slice address,
-                               void (*accepted)(void *arg, int fd, const struct ip *peer), void *arg,
-                               const char **error) __attribute__((warn_unused_result));
+                               void (*accepted)(void *arg, int fd, const struct ip *peer),
+                               void *arg, const char **error) __attribute__((warn_unused_result));
 
 /* Where it listens, "http://127.0.0.1:41234". Valid as long as the listener. */
 const char *listener_url(const struct listener *l);

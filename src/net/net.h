@@ -19,11 +19,11 @@ struct net {
     struct metrics *metrics;
     struct random *random;
     const struct limits *limits;
-    struct list conns; /* all open connections */
-    size_t open;       /* how many */
-    size_t most;       /* max_connections, worked out at start */
-    struct map peers;  /* private to peers.c: what each public address has open */
-    bool count_private; /* limits per address count private addresses too */
+    struct list conns;          /* all open connections */
+    size_t open;                /* how many */
+    size_t most;                /* max_connections, worked out at start */
+    struct map peers;           /* private to peers.c: what each public address has open */
+    bool count_private;         /* limits per address count private addresses too */
     const struct cidr *trusted; /* proxies whose X-Forwarded-For is believed; borrowed */
     size_t trusted_count;
 

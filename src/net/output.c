@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A block holds copied bytes, and behind them at most one reference; then it takes no more. What one
- * output_add adds is always within one block, so blocks are what output_drop may take away. Blocks come
- * in two sizes, a small one to begin with and a large one for more, and are kept for reuse. */
+/* A block holds copied bytes, and behind them at most one reference; then it takes no more. What
+ * one output_add adds is always within one block, so blocks are what output_drop may take away.
+ * Blocks come in two sizes, a small one to begin with and a large one for more, and are kept for
+ * reuse. */
 #include "net/output.h"
 
 #include <assert.h>
@@ -13,10 +14,10 @@
 
 struct out_block {
     struct out_block *next;
-    struct buf *buf;     /* behind bytes; may be NULL */
-    uint32_t written;    /* of bytes and buf */
-    uint16_t n;          /* of bytes */
-    uint16_t size;       /* of the block; 0 when it has no spare room and is not kept */
+    struct buf *buf;  /* behind bytes; may be NULL */
+    uint32_t written; /* of bytes and buf */
+    uint16_t n;       /* of bytes */
+    uint16_t size;    /* of the block; 0 when it has no spare room and is not kept */
     char bytes[];
 };
 
@@ -109,7 +110,8 @@ size_t output_pieces(const struct output *out, struct iovec *pieces, size_t max)
     size_t count = 0;
     for (const struct out_block *b = out->first; b && count + 2 <= max; b = b->next) {
         size_t skip = b->written < b->n ? b->written : b->n;
-        if (skip < b->n) pieces[count++] = (struct iovec){(void *)(uintptr_t)(b->bytes + skip), b->n - skip};
+        if (skip < b->n)
+            pieces[count++] = (struct iovec){(void *)(uintptr_t)(b->bytes + skip), b->n - skip};
         skip = b->written - skip;
         if (b->buf) pieces[count++] = (struct iovec){b->buf->data + skip, b->buf->n - skip};
     }

@@ -2,14 +2,14 @@
 #ifndef NET_OUTPUT_H
 #define NET_OUTPUT_H
 
-#include "net/net.h"
 #include "base/buf.h"
+#include "net/net.h"
 
 #include <sys/uio.h>
 
 /* The bytes that a connection has still to write, in order: short pieces copied side by side, long
- * ones as references to where they are. The kernel takes one piece of 1 KiB faster than thirty of 33
- * bytes, and a shared buf is copied by nobody. All zeros is empty. */
+ * ones as references to where they are. The kernel takes one piece of 1 KiB faster than thirty of
+ * 33 bytes, and a shared buf is copied by nobody. All zeros is empty. */
 
 struct out_block;
 
@@ -20,8 +20,8 @@ struct output {
 
 #define OUTPUT_HEAD_MAX 22
 
-/* Adds head (at most OUTPUT_HEAD_MAX bytes, copied) and behind it buf (NULL: nothing; else copied or
- * referenced, as is better). */
+/* Adds head (at most OUTPUT_HEAD_MAX bytes, copied) and behind it buf (NULL: nothing; else copied
+ * or referenced, as is better). */
 void output_add(struct net *net, struct output *out, struct slice head, struct buf *buf);
 
 /* Describes the first bytes in at most max pieces; returns how many pieces. */

@@ -12,9 +12,9 @@
 enum conf_type { CONF_BOOL, CONF_INTEGER, CONF_NUMBER, CONF_STRING, CONF_TABLE };
 
 struct conf_value {
-    struct list link;   /* in the parent's items */
-    char *key;         /* NULL for items of a list */
-    int line;          /* of the key, or of the item, in the file; of the table when unknown */
+    struct list link; /* in the parent's items */
+    char *key;        /* NULL for items of a list */
+    int line;         /* of the key, or of the item, in the file; of the table when unknown */
     enum conf_type type;
     bool flag;
     int64_t integer;

@@ -245,9 +245,14 @@ void vm_require(lua_State *L, const char *name) {
 
 /* Of lua-cjson, what a script may do to its own texts. The other settings take limits away that the
  * library needs: they would let a script write a thousand million nulls or overflow the C stack. */
-static const char *const cjson_functions[] = {
-    "encode", "decode", "null", "decode_invalid_numbers", "encode_invalid_numbers",
-    "encode_number_precision", "_NAME", "_VERSION"};
+static const char *const cjson_functions[] = {"encode",
+                                              "decode",
+                                              "null",
+                                              "decode_invalid_numbers",
+                                              "encode_invalid_numbers",
+                                              "encode_number_precision",
+                                              "_NAME",
+                                              "_VERSION"};
 
 /* stack: the module -> a table of what is bearable of it */
 static void pick_cjson(lua_State *L) {

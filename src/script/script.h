@@ -8,10 +8,10 @@
 /* A site's script: one Lua state in a sandbox, with a budget. Lua stays inside script/; the rest of
  * the house sees these functions and the hooks they install. */
 
-/* Loads site->conf->script into a new state, runs its setup, and installs site->hooks and site->has.
- * library is the folder that holds moonlatch/ (lua/). On failure nothing is installed, error gets one
- * line with file, line and reason, and the result is false. A site whose conf names no script gets
- * no_hooks and true. */
+/* Loads site->conf->script into a new state, runs its setup, and installs site->hooks and
+ * site->has. library is the folder that holds moonlatch/ (lua/). On failure nothing is installed,
+ * error gets one line with file, line and reason, and the result is false. A site whose conf names
+ * no script gets no_hooks and true. */
 bool script_load(struct site *site, const char *library, struct text *error);
 
 /* The process is to end: listeners of "shutdown" run. */

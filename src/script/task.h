@@ -42,10 +42,10 @@ struct task {
     const struct task_kind *kind;
     struct vm *vm;
     lua_State *L;
-    struct wait *wait;  /* what it waits for */
+    struct wait *wait; /* what it waits for */
     uint8_t state;
-    bool ready;         /* task_resume came while it still ran */
-    bool cancelled;     /* task_cancel came while it ran */
+    bool ready;     /* task_resume came while it still ran */
+    bool cancelled; /* task_cancel came while it ran */
 };
 
 /* Starts t, idle, with kind; it runs until it ends or waits. ended may be called before this
@@ -86,8 +86,8 @@ int task_wait(lua_State *L, struct wait *w);
  * running yet, right after it does. Once for each wait. May end and free the task, and frees w. */
 void task_resume(struct wait *w);
 
-/* For what catches errors (pcall, coroutine.resume): first thing after, with the coroutine L. Ends a
- * wait whose push raised. */
+/* For what catches errors (pcall, coroutine.resume): first thing after, with the coroutine L. Ends
+ * a wait whose push raised. */
 void task_caught(lua_State *L);
 
 #endif

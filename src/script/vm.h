@@ -36,18 +36,18 @@ struct vm {
 
     /* private */
     struct watchdog *watchdog;
-    char *library;               /* the folder that holds moonlatch/ */
-    size_t used;                 /* bytes that Lua has */
-    uint64_t budget_ms;          /* of a slice */
-    lua_State *volatile running; /* the innermost coroutine that runs; NULL: Lua is not entered */
+    char *library;                /* the folder that holds moonlatch/ */
+    size_t used;                  /* bytes that Lua has */
+    uint64_t budget_ms;           /* of a slice */
+    lua_State *volatile running;  /* the innermost coroutine that runs; NULL: Lua is not entered */
     volatile sig_atomic_t killed; /* the slice is over: raise until the outermost entry is left */
-    bool lent;                   /* the string being made is a message, not the script's work */
-    bool may_wait;               /* every coroutine from the task's to the running one may yield */
-    struct list tasks;           /* struct task that run or wait */
+    bool lent;                    /* the string being made is a message, not the script's work */
+    bool may_wait;                /* every coroutine from the task's to the running one may yield */
+    struct list tasks;            /* struct task that run or wait */
     uint64_t task_count;
     lua_State *idle[VM_IDLE];
     size_t idle_count;
-    struct rate lines, errors;   /* of the log */
+    struct rate lines, errors; /* of the log */
     uint64_t lines_dropped;
 };
 

@@ -192,7 +192,8 @@ static void token_take(struct store *st, struct site *site, struct slice id, sto
 static void memory_close(struct store *st) {
     struct memory *m = memory_of(st);
     while (m->event_count) event_free(event_take(m, m->events.next));
-    while (!list_empty(&m->by_age)) token_free(m, container_of(m->by_age.next, struct token, by_age));
+    while (!list_empty(&m->by_age))
+        token_free(m, container_of(m->by_age.next, struct token, by_age));
     map_fini(&m->tokens);
     timer_stop(m->core->loop, &m->sweep);
     deferred_cancel(&m->deliver);

@@ -3,11 +3,21 @@
 
 /* Headers that only concern the connection: of no use to a script, and a page of memory in sum. */
 static bool is_kept(struct slice name, enum handshake_part part) {
-    static const char *const dropped[] = {
-        "host",          "connection",        "upgrade",        "sec-websocket-key",
-        "content-length", "transfer-encoding", "accept",         "accept-encoding",
-        "cache-control", "pragma",            "content-type",   "sec-websocket-version",
-        "te",            "keep-alive",        "sec-websocket-extensions"};
+    static const char *const dropped[] = {"host",
+                                          "connection",
+                                          "upgrade",
+                                          "sec-websocket-key",
+                                          "content-length",
+                                          "transfer-encoding",
+                                          "accept",
+                                          "accept-encoding",
+                                          "cache-control",
+                                          "pragma",
+                                          "content-type",
+                                          "sec-websocket-version",
+                                          "te",
+                                          "keep-alive",
+                                          "sec-websocket-extensions"};
     if (part == HANDSHAKE_ALL) return true;
     if (part == HANDSHAKE_NO_COOKIE && slice_ieq(name, SLICE("cookie"))) return false;
     for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++)
@@ -47,7 +57,8 @@ static bool walk_back(const struct net *net, struct slice chain, struct ip *ip) 
     return is_trusted(net, ip);
 }
 
-/* Some proxies add a line of their own instead of going on with the one that came: the last counts. */
+/* Some proxies add a line of their own instead of going on with the one that came: the last counts.
+ */
 struct ip opening_ip(const struct request *r) {
     const struct net *net = r->conn->net;
     struct ip ip = r->conn->peer;
@@ -85,7 +96,8 @@ struct handshake *opening_handshake(const struct request *r, enum handshake_part
     if (part == HANDSHAKE_ALL && r->body.n && !memchr(r->body.p, 0, r->body.n))
         handshake_add(&t, SLICE(":body"), r->body);
     for (size_t i = 0; i < r->header_count; i++)
-        if (is_kept(r->headers[i].name, part)) add_lower(&t, r->headers[i].name, r->headers[i].value);
+        if (is_kept(r->headers[i].name, part))
+            add_lower(&t, r->headers[i].name, r->headers[i].value);
     return handshake_new(&t, &ip);
 }
 

@@ -69,13 +69,13 @@ static void answer_as_told(struct ask *a, const struct login *l) {
     struct http_header headers[ANSWER_HEADERS_MAX + 1] = {{{NULL, 0}, {NULL, 0}}};
     struct slice name, value;
     size_t n = 0;
-    for (size_t at = 0; l->headers && n < ANSWER_HEADERS_MAX && handshake_next(l->headers, &at, &name, &value);)
+    for (size_t at = 0;
+         l->headers && n < ANSWER_HEADERS_MAX && handshake_next(l->headers, &at, &name, &value);)
         headers[n++] = (struct http_header){name, value};
     http_reply(a->request, l->status, headers, buf_slice(l->body));
 }
 
 /* ---- steps ---- */
-
 
 static void on_issued(void *arg, int status, const char *token) {
     struct ask *a = arg;
@@ -137,8 +137,8 @@ static bool take_callback(struct ask *a, struct slice query) {
         size_t n = 0;
         for (size_t i = 0; i < decoded.n && fits; i++) {
             char c = text_slice(&decoded).p[i];
-            bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        (c && strchr("[]_$.", c));
+            bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || (c && strchr("[]_$.", c));
             if (good && n == CALLBACK_MAX) fits = false;
             else if (good) a->callback[n++] = c;
         }
@@ -149,8 +149,8 @@ static bool take_callback(struct ask *a, struct slice query) {
     return fits;
 }
 
-/* A script tag sends the victim's cookies and runs the answer, so JSONP is for pages we know; a plain
- * request cannot be read by a strange page, but need not be answered either. */
+/* A script tag sends the victim's cookies and runs the answer, so JSONP is for pages we know; a
+ * plain request cannot be read by a strange page, but need not be answered either. */
 static bool is_from_known_page(const struct ask *a, const struct request *r) {
     enum jsonp_mode mode = a->site->conf->token.jsonp;
     if (a->jsonp && mode != JSONP_LISTED) return mode == JSONP_ANY;
@@ -185,7 +185,8 @@ static int refusal(struct ask *a, const struct request *r, const char **text) {
 
 void token_route_serve(struct site *site, struct request *r) {
     if (r->method == HTTP_OPTIONS) {
-        const struct http_header allow[] = {{SLICE("Allow"), SLICE("GET,HEAD")}, {{NULL, 0}, {NULL, 0}}};
+        const struct http_header allow[] = {{SLICE("Allow"), SLICE("GET,HEAD")},
+                                            {{NULL, 0}, {NULL, 0}}};
         http_reply(r, 200, allow, SLICE("GET,HEAD"));
         return;
     }

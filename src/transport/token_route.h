@@ -6,8 +6,8 @@
 #include "net/http.h"
 
 /* The HTTP route that issues login tokens, as JSON or JSONP (wire/token-sockjs.md section 2): asks
- * the site's script who it is, and puts what that says under a fresh token into the store. Answers r,
- * now or later. */
+ * the site's script who it is, and puts what that says under a fresh token into the store. Answers
+ * r, now or later. */
 void token_route_serve(struct site *site, struct request *r);
 
 #endif
