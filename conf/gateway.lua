@@ -196,6 +196,9 @@ return {
     -- rpc_segments = 8,
 
     -- ---- JSON ----
+    -- Unsent bytes of all connections, then the slowest are closed; 0 to "1024G"; 0: a fifth of the
+    -- machine's memory.
+    -- send_buffers = 0,
     -- Nesting of a client's message; 2 to 512.
     -- json_depth = 32,
     -- Values in a message; 1 to 10000000.

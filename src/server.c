@@ -93,6 +93,14 @@ static void raise_descriptors(struct worker *w) {
     w->net.most = wanted < fit ? wanted : fit;
 }
 
+/* What all connections together may have unsent: a quarter of what the process may use, which is
+ * four fifths of the machine. */
+static void set_send_buffers(struct worker *w) {
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t wanted = w->config->limits.send_buffers;
+    w->net.unsent_most = wanted ? wanted : memory / 5;
+}
+
 /* ---- sites ---- */
 
 static const struct dialect *find_dialect(const char *name) {
@@ -296,6 +304,7 @@ int server_run(const struct config *config) {
     w->drain_tick.fired = on_drain_tick;
     w->drain_end.fired = on_drain_end;
     raise_descriptors(w);
+    set_send_buffers(w);
     signals_open(w);
     int status = !sites_open(w, &error) ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {

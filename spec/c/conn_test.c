@@ -279,6 +279,21 @@ static void who_takes_nothing_is_closed(void **state) {
     buf_unref(large);
 }
 
+static void all_together_have_a_bound(void **state) {
+    struct world *w = *state;
+    struct buf *large = buf_new(600000);
+    memset(large->data, 'x', large->n);
+    w->net.unsent_most = 500000;
+    conn_send(w->conn, (struct slice){NULL, 0}, large);
+    assert_int_equal(w->net.unsent, large->n);
+    loop_settle(w->loop);
+    assert_int_equal(w->slow, 1); /* told first, then closed: it has dropped nothing */
+    assert_int_equal(w->closed, 1);
+    assert_string_equal(w->reason, "send buffers are full");
+    assert_int_equal(w->net.unsent, 0);
+    buf_unref(large);
+}
+
 static void a_reset_closes(void **state) {
     struct world *w = *state;
     struct buf *large = buf_new(600000);
@@ -308,6 +323,7 @@ int main(void) {
         T(above_the_hard_mark_it_is_slow),
         T(above_the_soft_mark_for_too_long_it_is_slow),
         T(who_takes_nothing_is_closed),
+        T(all_together_have_a_bound),
         T(a_reset_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

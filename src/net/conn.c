@@ -47,6 +47,7 @@ void conn_close(struct conn *c, const char *reason) {
     c->state = CONN_CLOSED;
     c->reason = reason;
     timer_stop(c->net->loop, &c->timer);
+    output_clear(c->net, &c->out);
     watch_close(&c->watch);
     list_remove(&c->dirty);
     list_push(&c->net->dead, &c->dirty);
@@ -55,7 +56,6 @@ void conn_close(struct conn *c, const char *reason) {
 
 static void conn_free(struct conn *c) {
     c->ops->closed(c, c->reason);
-    output_clear(c->net, &c->out);
     list_remove(&c->link);
     c->net->open--;
     if (c->counted) peer_closed(c->net, &c->peer);
@@ -201,6 +201,24 @@ static void output_flush(struct conn *c) {
     output_done(c);
 }
 
+static struct conn *most_behind(struct net *net) {
+    struct conn *worst = NULL;
+    LIST_EACH(&net->conns, link) {
+        struct conn *c = container_of(link, struct conn, link);
+        if (c->state != CONN_CLOSED && (!worst || c->out.bytes > worst->out.bytes)) worst = c;
+    }
+    return worst;
+}
+
+/* All connections together hold too much: the slowest pay, each first as one that is slow. */
+static void shed(struct net *net) {
+    for (struct conn *c; net->unsent > net->unsent_most && (c = most_behind(net));) {
+        metrics_limit(net->metrics, "send_buffers", NULL);
+        if (c->state == CONN_OPEN && !c->slow_told) tell_slow(c);
+        else conn_close(c, "send buffers are full");
+    }
+}
+
 static void on_flush(struct deferred *d) {
     struct net *net = container_of(d, struct net, flush);
     for (struct list *link; (link = list_pop(&net->dirty));) {
@@ -208,6 +226,7 @@ static void on_flush(struct deferred *d) {
         if (!c->blocked) output_flush(c);
         else if (c->state == CONN_OPEN) check_marks(c);
     }
+    if (net->unsent > net->unsent_most) shed(net);
 }
 
 static void on_reap(struct deferred *d) {
@@ -269,7 +288,8 @@ void net_init(struct net *net, struct loop *loop, struct log *log, struct metric
                         .metrics = metrics,
                         .random = random,
                         .limits = limits,
-                        .most = SIZE_MAX};
+                        .most = SIZE_MAX,
+                        .unsent_most = UINT64_MAX};
     net->read_buffer = mem_raw(NET_READ_SIZE);
     list_init(&net->conns);
     list_init(&net->dirty);

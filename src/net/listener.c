@@ -25,6 +25,10 @@ struct listener {
 
 /* ---- accepting ---- */
 
+#define FULL                                                                                       \
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"                  \
+    "Content-Length: 0\r\n\r\n"
+
 /* A refusal costs no state: a few constant bytes, as far as the kernel takes them. */
 static void refuse(int fd, const char *answer) {
     char unread[512];
@@ -37,8 +41,10 @@ static void refuse(int fd, const char *answer) {
 static void admit(struct listener *l, int fd, const struct ip *peer) {
     if (l->net->open >= l->net->most) {
         metrics_limit(l->net->metrics, "max_connections", NULL);
-        refuse(fd, "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\n"
-                   "Content-Length: 0\r\n\r\n");
+        refuse(fd, FULL);
+    } else if (l->net->unsent > l->net->unsent_most) {
+        metrics_limit(l->net->metrics, "send_buffers", NULL);
+        refuse(fd, FULL);
     } else if (!peer_admits(l->net, peer)) {
         refuse(fd, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nConnection: close\r\n"
                    "Content-Length: 0\r\n\r\n");

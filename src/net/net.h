@@ -21,6 +21,8 @@ struct net {
     const struct limits *limits;
     struct list conns;          /* all open connections */
     size_t open;                /* how many */
+    uint64_t unsent;            /* bytes that they have still to write */
+    uint64_t unsent_most;       /* send_buffers, worked out at start */
     size_t most;                /* max_connections, worked out at start */
     struct map peers;           /* private to peers.c: what each public address has open */
     bool count_private;         /* limits per address count private addresses too */

@@ -93,6 +93,7 @@ void output_add(struct net *net, struct output *out, struct slice head, struct b
     size_t body = buf ? buf->n : 0;
     struct out_block *b = out->last;
     out->bytes += (uint32_t)(head.n + body);
+    net->unsent += head.n + body;
     if (body > COPY_MAX) {
         b = block_push(out, block_init(mem_raw(sizeof *b + OUTPUT_HEAD_MAX), 0));
         copy_in(b, head);
@@ -120,6 +121,7 @@ size_t output_pieces(const struct output *out, struct iovec *pieces, size_t max)
 
 void output_written(struct net *net, struct output *out, size_t n) {
     out->bytes -= (uint32_t)n;
+    net->unsent -= n;
     while (out->first) {
         struct out_block *b = out->first;
         size_t left = block_bytes(b) - b->written;
@@ -144,10 +146,13 @@ void output_drop(struct net *net, struct output *out) {
         block_free(net, rest);
     }
     out->last = begun;
+    net->unsent -= out->bytes;
     out->bytes = (uint32_t)(block_bytes(begun) - begun->written);
+    net->unsent += out->bytes;
 }
 
 void output_clear(struct net *net, struct output *out) {
     while (out->first) block_pop(net, out);
+    net->unsent -= out->bytes;
     out->bytes = 0;
 }
