@@ -114,4 +114,26 @@ describe("WebSocket compression", function()
     assert.is_true(g:rss() - before < 40 * MEGABYTE)
     alive()
   end)
+
+  it("is the gateway's work, and not on the account of the script that sends", function()
+    local large = gateway.start {
+      sites = { large = { path = "/", endpoints = { { path = "/ws", transport = "websocket", dialect = "raw",
+        compress = true, max_message = "16M" } } } },
+      scripts = { large = [[
+        local site = {}
+        function site.setup(server)
+          server:on("message", function(socket, data) socket:send(data) socket:send("and on") end)
+        end
+        return site]] },
+    }
+    local pieces = {}
+    for i = 1, 65536 do pieces[i] = string.char(math.random(97, 122)) end
+    local text = table.concat(pieces):rep(12 * MEGABYTE // 65536)
+    local w = ws.connect(large.port, "/ws", { extensions = OFFER })
+    w:send(text)
+    local echo = w:receive_frame(20)
+    assert.are.same({ 4, 1 }, { echo.rsv, echo.opcode })
+    assert.are.equal("and on", (w:receive(20)))
+    assert.is_nil(large:log():find("script_timeout", 1, true))
+  end)
 end)

@@ -9,6 +9,7 @@
 #include "script/lib_json.h"
 #include "script/lib_request.h"
 #include "script/runtime.h"
+#include "script/watchdog.h"
 
 #include "base/utf8.h"
 #include "core/hub.h"
@@ -18,6 +19,9 @@
 /* user values */
 #define VALUE_AUTH 1
 #define VALUE_FIELDS 2
+
+/* Compressing a text of this size and more takes longer than a script is given. */
+#define LARGE_BYTES 262144
 
 struct handle {
     struct socket *socket; /* NULL once its memory is gone */
@@ -134,9 +138,12 @@ static int send_string(lua_State *L, struct socket *s, struct slice data, bool b
     if (binary && !s->session->ops->binary) return lua_push_failure(L, "unavailable");
     if (!binary && !text_valid(s, data))
         return luaL_argerror(L, 2, "text must be UTF-8 (send(data, true) sends bytes)");
-    struct buf *b = short_buf(runtime_of(vm_of(L)), data);
+    struct vm *vm = vm_of(L);
+    struct buf *b = short_buf(runtime_of(vm), data);
+    bool rests = data.n >= LARGE_BYTES && watchdog_rest(vm->watchdog);
     if (binary) socket_send_binary(s, b);
     else socket_send(s, b);
+    if (rests) watchdog_go_on(vm->watchdog, vm);
     buf_unref(b);
     lua_pushboolean(L, true);
     return 1;

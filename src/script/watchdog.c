@@ -23,6 +23,7 @@ struct watchdog {
     volatile uint64_t ticks;       /* that the slice has seen */
     volatile sig_atomic_t entered; /* since the last tick */
     volatile sig_atomic_t armed;
+    bool rested; /* this slice has */
 };
 
 static void arm(struct watchdog *w, uint64_t every_ms) {
@@ -113,15 +114,29 @@ void watchdog_pace(struct watchdog *w, uint64_t budget_ms) {
     if (w->armed) arm(w, w->tick_ms);
 }
 
-struct vm *watchdog_begin(struct watchdog *w, struct vm *vm) {
-    struct vm *interrupted = w->vm;
-    w->ticks = 0;
+static void watch(struct watchdog *w, struct vm *vm) {
     w->entered = 1;
     w->vm = vm;
     atomic_signal_fence(memory_order_seq_cst);
     if (!w->armed) arm(w, w->tick_ms);
+}
+
+struct vm *watchdog_begin(struct watchdog *w, struct vm *vm) {
+    struct vm *interrupted = w->vm;
+    w->ticks = 0;
+    w->rested = false;
+    watch(w, vm);
     return interrupted;
 }
+
+bool watchdog_rest(struct watchdog *w) {
+    if (w->rested) return false;
+    w->rested = true;
+    w->vm = NULL;
+    return true;
+}
+
+void watchdog_go_on(struct watchdog *w, struct vm *vm) { watch(w, vm); }
 
 void watchdog_end(struct watchdog *w, struct vm *interrupted) {
     w->vm = interrupted;

@@ -31,6 +31,11 @@ void watchdog_pace(struct watchdog *w, uint64_t budget_ms);
 struct vm *watchdog_begin(struct watchdog *w, struct vm *vm);
 void watchdog_end(struct watchdog *w, struct vm *interrupted);
 
+/* The gateway works for the script that runs, as long as it takes: the slice stands still until
+ * watchdog_go_on. Once in a slice; false when that was before, and then nothing happens. */
+bool watchdog_rest(struct watchdog *w);
+void watchdog_go_on(struct watchdog *w, struct vm *vm);
+
 /* Makes L raise at its next call, return or line, while its vm is killed. */
 void watchdog_hook(lua_State *L);
 
