@@ -70,8 +70,14 @@ static void worker_init(struct worker *w, const struct config *config) {
     w->routes.sites = mem_new((config->site_count + 1) * sizeof *w->routes.sites);
 }
 
+static void connections_close(struct worker *w, struct list *conns) {
+    LIST_EACH(conns, link) conn_close(container_of(link, struct conn, link), "shutdown");
+    loop_settle(w->loop);
+}
+
 static void worker_fini(struct worker *w) {
     w->core.store->ops->close(w->core.store);
+    connections_close(w, &w->net.outgoing); /* only now: the sites' ends are told through them */
     net_fini(&w->net);
     mem_free(w->routes.sites);
     mem_free(w->entries);
@@ -292,11 +298,6 @@ static void drain_close(struct worker *w) {
 
 /* ---- the whole ---- */
 
-static void connections_close(struct worker *w) {
-    LIST_EACH(&w->net.conns, link) conn_close(container_of(link, struct conn, link), "shutdown");
-    loop_settle(w->loop);
-}
-
 int server_run(const struct config *config) {
     struct worker *w = mem_new(sizeof *w);
     struct text error = {0};
@@ -315,7 +316,7 @@ int server_run(const struct config *config) {
         fprintf(stderr, "moonlatch: %s\n", text_slice(&error).p);
     }
     entries_close(w);
-    connections_close(w);
+    connections_close(w, &w->net.conns);
     drain_close(w);
     sites_close(w);
     signals_close(w);

@@ -5,6 +5,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,8 +26,21 @@ static void watch_update(struct conn *c) {
     if (watch_set(c->net->loop, &c->watch, events)) conn_close(c, "epoll refused the descriptor");
 }
 
-struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
-                       void *user) {
+void conn_set_tcp(const struct net *net, int fd) {
+    int on = 1;
+    int idle_s = (int)(net->limits->tcp_keepalive / 1000), between_s = idle_s / 4, count = 3;
+    unsigned user_ms = (unsigned)net->limits->tcp_user_timeout;
+    if (between_s < 1) between_s = 1;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
+}
+
+static struct conn *conn_new(struct net *net, int fd, const struct ip *peer,
+                             const struct conn_ops *ops, void *user) {
     struct conn *c = mem_new(sizeof *c);
     c->watch = (struct watch){.fd = fd, .ready = on_ready};
     c->timer.fired = on_timer;
@@ -35,9 +50,24 @@ struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const str
     c->peer = *peer;
     c->soft = c->hard = c->soft_ms = UINT32_MAX;
     list_init(&c->dirty);
+    return c;
+}
+
+struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
+                       void *user) {
+    struct conn *c = conn_new(net, fd, peer, ops, user);
     list_push(&net->conns, &c->link);
     net->open++;
     c->counted = peer_opened(net, peer);
+    watch_update(c);
+    return c;
+}
+
+struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer,
+                                const struct conn_ops *ops, void *user) {
+    struct conn *c = conn_new(net, fd, peer, ops, user);
+    list_push(&net->outgoing, &c->link);
+    c->outgoing = c->out.uncounted = true;
     watch_update(c);
     return c;
 }
@@ -57,7 +87,7 @@ void conn_close(struct conn *c, const char *reason) {
 static void conn_free(struct conn *c) {
     c->ops->closed(c, c->reason);
     list_remove(&c->link);
-    c->net->open--;
+    if (!c->outgoing) c->net->open--;
     if (c->counted) peer_closed(c->net, &c->peer);
     mem_free(c);
 }
@@ -210,7 +240,9 @@ static struct conn *most_behind(struct net *net) {
     return worst;
 }
 
-/* All connections together hold too much: the slowest pay, each first as one that is slow. */
+/* All clients together hold too much: the slowest pay, each first as one that is slow. Our own
+ * connections are not among them: closing the one to the store, because some clients publish more
+ * than it takes, would hit everybody, and their openers bound each by its marks. */
 static void shed(struct net *net) {
     for (struct conn *c; net->unsent > net->unsent_most && (c = most_behind(net));) {
         metrics_limit(net->metrics, "send_buffers", NULL);
@@ -292,6 +324,7 @@ void net_init(struct net *net, struct loop *loop, struct log *log, struct metric
                         .unsent_most = UINT64_MAX};
     net->read_buffer = mem_raw(NET_READ_SIZE);
     list_init(&net->conns);
+    list_init(&net->outgoing);
     list_init(&net->dirty);
     list_init(&net->dead);
     deferred_init(&net->flush, on_flush);
@@ -299,7 +332,7 @@ void net_init(struct net *net, struct loop *loop, struct log *log, struct metric
 }
 
 void net_fini(struct net *net) {
-    assert(list_empty(&net->conns));
+    assert(list_empty(&net->conns) && list_empty(&net->outgoing));
     output_fini(net);
     deferred_cancel(&net->flush);
     deferred_cancel(&net->reap);

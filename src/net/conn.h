@@ -43,7 +43,7 @@ struct conn {
     const struct conn_ops *ops;
     void *user; /* whoever speaks on it: struct http, struct ws */
     struct net *net;
-    struct list link;   /* in net->conns */
+    struct list link;   /* in net->conns or net->outgoing */
     struct list dirty;  /* in net->dirty with output queued this turn, in net->dead when closed */
     struct timer timer; /* no progress in writing; lingering */
     struct output out;
@@ -52,6 +52,7 @@ struct conn {
     uint16_t linger_ms;
     uint8_t state;
     bool paused : 1, peer_ended : 1, blocked : 1, slow_told : 1, over_soft : 1, counted : 1;
+    bool outgoing : 1;
     const char *reason;
     struct ip peer;
 };
@@ -59,6 +60,16 @@ struct conn {
 /* Takes over a connected, non-blocking descriptor. Reading starts with the next turn. */
 struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
                        void *user) __attribute__((returns_nonnull));
+
+/* The same for one that we opened, which is none of the clients': it is in net->outgoing, counts
+ * neither against max_connections nor for its address, and its unsent bytes not into send_buffers.
+ * Whoever opened it sets marks that bound it, and closes it before net is gone. */
+struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer,
+                                const struct conn_ops *ops, void *user)
+    __attribute__((returns_nonnull));
+
+/* Sets what all our TCP sockets have: no delay, keepalive, an end to what is not acknowledged. */
+void conn_set_tcp(const struct net *net, int fd);
 
 /* Queues bytes behind what is queued: head (at most CONN_HEAD_MAX bytes, copied) and then buf
  * (borrowed; may be NULL). They leave at the end of the turn, in one write with all else. Never

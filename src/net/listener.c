@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,25 +85,12 @@ static void on_pause_over(struct timer *t) {
 
 /* ---- opening ---- */
 
-/* Accepted sockets inherit these on Linux: no system call for each of them. */
-static void set_options(const struct net *net, int fd) {
-    int on = 1;
-    int idle_s = (int)(net->limits->tcp_keepalive / 1000), between_s = idle_s / 4, count = 3;
-    unsigned user_ms = (unsigned)net->limits->tcp_user_timeout;
-    if (between_s < 1) between_s = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &between_s, sizeof between_s);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
-}
-
 static int listen_on(const struct net *net, const struct addrinfo *at) {
     int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -errno;
-    set_options(net, fd);
+    int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    conn_set_tcp(net, fd); /* accepted sockets inherit it: no system call for each of them */
     if (bind(fd, at->ai_addr, at->ai_addrlen) || listen(fd, (int)net->limits->listen_backlog)) {
         int error = -errno;
         close(fd);

@@ -19,9 +19,10 @@ struct net {
     struct metrics *metrics;
     struct random *random;
     const struct limits *limits;
-    struct list conns;          /* all open connections */
+    struct list conns;          /* the open connections of clients */
     size_t open;                /* how many */
     uint64_t unsent;            /* bytes that they have still to write */
+    struct list outgoing;       /* the connections that we opened (dial.h) */
     uint64_t unsent_most;       /* send_buffers, worked out at start */
     size_t most;                /* max_connections, worked out at start */
     struct map peers;           /* private to peers.c: what each public address has open */

@@ -83,6 +83,11 @@ static void block_pop(struct net *net, struct output *out) {
 
 /* ---- adding ---- */
 
+static void set_bytes(struct net *net, struct output *out, size_t bytes) {
+    if (!out->uncounted) net->unsent += (uint64_t)bytes - out->bytes;
+    out->bytes = (uint32_t)bytes;
+}
+
 static void copy_in(struct out_block *b, struct slice s) {
     if (s.n) memcpy(b->bytes + b->n, s.p, s.n);
     b->n = (uint16_t)(b->n + s.n);
@@ -92,8 +97,7 @@ void output_add(struct net *net, struct output *out, struct slice head, struct b
     assert(head.n <= OUTPUT_HEAD_MAX);
     size_t body = buf ? buf->n : 0;
     struct out_block *b = out->last;
-    out->bytes += (uint32_t)(head.n + body);
-    net->unsent += head.n + body;
+    set_bytes(net, out, out->bytes + head.n + body);
     if (body > COPY_MAX) {
         b = block_push(out, block_init(mem_raw(sizeof *b + OUTPUT_HEAD_MAX), 0));
         copy_in(b, head);
@@ -120,8 +124,7 @@ size_t output_pieces(const struct output *out, struct iovec *pieces, size_t max)
 }
 
 void output_written(struct net *net, struct output *out, size_t n) {
-    out->bytes -= (uint32_t)n;
-    net->unsent -= n;
+    set_bytes(net, out, out->bytes - n);
     while (out->first) {
         struct out_block *b = out->first;
         size_t left = block_bytes(b) - b->written;
@@ -146,13 +149,10 @@ void output_drop(struct net *net, struct output *out) {
         block_free(net, rest);
     }
     out->last = begun;
-    net->unsent -= out->bytes;
-    out->bytes = (uint32_t)(block_bytes(begun) - begun->written);
-    net->unsent += out->bytes;
+    set_bytes(net, out, block_bytes(begun) - begun->written);
 }
 
 void output_clear(struct net *net, struct output *out) {
     while (out->first) block_pop(net, out);
-    net->unsent -= out->bytes;
-    out->bytes = 0;
+    set_bytes(net, out, 0);
 }

@@ -16,6 +16,7 @@ struct out_block;
 struct output {
     struct out_block *first, *last; /* private */
     uint32_t bytes;                 /* in all; to be read */
+    bool uncounted;                 /* they are none of net->unsent; set before the first */
 };
 
 #define OUTPUT_HEAD_MAX 22

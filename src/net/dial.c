@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/* What a dial waits for, one after the other:
+ *
+ *     begin --> LOOKUP --> CONNECT --> done
+ *       |                   ^   |
+ *       '--(an address)-----'   '--> the next address
+ *
+ * A lookup runs in one of libuv's threads and cannot be taken back from there, so its request lives
+ * by itself: a dial that ends first leaves it, and it finds nobody to tell. */
+#include "net/dial.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <uv.h>
+
+/* As long as DNS has it. */
+#define NAME_MAX_BYTES 253
+
+enum dial_state {
+    DIAL_LOOKUP,  /* at the start, and until the name's addresses are there */
+    DIAL_CONNECT, /* the descriptor is connecting to one of them */
+    DIAL_OVER     /* waits for the end of the turn */
+};
+
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct dial *dial; /* NULL: it did not wait */
+};
+
+struct dial {
+    struct net *net;
+    void (*done)(void *arg, struct conn *c, const char *reason);
+    void *arg;
+    char *host, *path;
+    unsigned port;
+    enum dial_state state;
+    uint64_t deadline_ms;
+    struct timer timer;
+    struct deferred turn;  /* at the start: begin; when over: free */
+    struct lookup *lookup; /* NULL: none is running */
+    struct addrinfo *found, *next;
+    struct watch watch; /* fd -1: none */
+    struct ip peer;     /* where the descriptor leads */
+    const char *reason; /* why the last address failed */
+};
+
+/* ---- the end ---- */
+
+static void on_free(struct deferred *turn) { mem_free(container_of(turn, struct dial, turn)); }
+
+static void drop_descriptor(struct dial *d) {
+    if (d->watch.fd >= 0) watch_close(&d->watch);
+    d->watch.fd = -1;
+}
+
+/* Lets go of everything but the memory, which this turn's events may still point to. */
+static void let_go(struct dial *d) {
+    d->state = DIAL_OVER;
+    timer_stop(d->net->loop, &d->timer);
+    drop_descriptor(d);
+    if (d->lookup) {
+        d->lookup->dial = NULL;
+        uv_cancel((uv_req_t *)&d->lookup->request); /* of use when no thread is at it yet */
+    }
+    if (d->found) freeaddrinfo(d->found);
+    mem_free(d->host);
+    mem_free(d->path);
+    deferred_cancel(&d->turn);
+    deferred_init(&d->turn, on_free);
+    loop_defer(d->net->loop, LOOP_FREE, &d->turn);
+}
+
+void dial_cancel(struct dial *d) {
+    assert(d->state != DIAL_OVER);
+    let_go(d);
+}
+
+static void fail(struct dial *d, const char *reason) {
+    let_go(d);
+    d->done(d->arg, NULL, reason);
+}
+
+/* Nobody has taken it over. */
+static void on_closed(struct conn *c, const char *reason) {
+    (void)c;
+    (void)reason;
+}
+static void on_received(struct conn *c, char *data, size_t n) {
+    (void)data;
+    (void)n;
+    assert(!"done did not take the connection over");
+    conn_close(c, "not taken over");
+}
+static const struct conn_ops nobody = {.received = on_received, .closed = on_closed};
+
+static void succeed(struct dial *d) {
+    int fd = d->watch.fd;
+    watch_stop(d->net->loop, &d->watch);
+    d->watch.fd = -1;
+    struct conn *c = conn_open_outgoing(d->net, fd, &d->peer, &nobody, NULL);
+    let_go(d);
+    d->done(d->arg, c, NULL);
+}
+
+/* ---- connecting ---- */
+
+static const char *reason_of(int error) {
+    switch (error) {
+    case ECONNREFUSED: return "refused";
+    case ETIMEDOUT: return "timeout";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EAFNOSUPPORT:
+    case EADDRNOTAVAIL: return "unreachable";
+    case ENOENT: return "no such socket";
+    case EAGAIN: return "busy"; /* a unix socket whose backlog is full */
+    case EMFILE:
+    case ENFILE: return "out of descriptors";
+    case ECONNRESET: return "reset by peer";
+    case EACCES:
+    case EPERM: return "not permitted";
+    default: return "cannot connect";
+    }
+}
+
+/* (Re)starts the timer for this step, after which steps more may want as long. */
+static void share_time(struct dial *d, uint64_t steps) {
+    uint64_t now = loop_now_ms(d->net->loop);
+    uint64_t left = d->deadline_ms > now ? d->deadline_ms - now : 0;
+    timer_start(d->net->loop, &d->timer, left / (steps + 1));
+}
+
+/* Begins to connect; false and a reason when it cannot. */
+static bool connect_to(struct dial *d, const struct sockaddr *to, socklen_t n) {
+    int fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        d->reason = reason_of(errno);
+        return false;
+    }
+    if (to->sa_family != AF_UNIX) conn_set_tcp(d->net, fd);
+    int failed = connect(fd, to, n) && errno != EINPROGRESS ? -errno : 0;
+    d->watch.fd = fd;
+    d->peer = ip_of_sockaddr(to);
+    if (!failed) failed = watch_set(d->net->loop, &d->watch, WATCH_WRITE);
+    if (!failed) return true;
+    d->reason = reason_of(-failed);
+    drop_descriptor(d);
+    return false;
+}
+
+static void connect_next(struct dial *d) {
+    while (d->next) {
+        const struct addrinfo *at = d->next;
+        d->next = at->ai_next;
+        if (!connect_to(d, at->ai_addr, at->ai_addrlen)) continue;
+        uint64_t more = 0;
+        for (at = d->next; at; at = at->ai_next) more++;
+        share_time(d, more);
+        return;
+    }
+    fail(d, d->reason);
+}
+
+static void on_ready(struct watch *w, uint32_t events) {
+    (void)events;
+    struct dial *d = container_of(w, struct dial, watch);
+    int error = 0;
+    socklen_t n = sizeof error;
+    getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+    if (!error) {
+        succeed(d);
+        return;
+    }
+    d->reason = reason_of(error);
+    drop_descriptor(d);
+    connect_next(d);
+}
+
+static void connect_path(struct dial *d) {
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t n = strlen(d->path);
+    if (n >= sizeof to.sun_path) {
+        fail(d, "path too long");
+        return;
+    }
+    memcpy(to.sun_path, d->path, n);
+    d->state = DIAL_CONNECT;
+    if (!connect_to(d, (struct sockaddr *)&to, sizeof to)) fail(d, d->reason);
+}
+
+/* ---- names ---- */
+
+static void connect_found(struct dial *d, struct addrinfo *found) {
+    d->found = d->next = found;
+    d->state = DIAL_CONNECT;
+    connect_next(d);
+}
+
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
+    struct lookup *l = container_of(request, struct lookup, request);
+    struct dial *d = l->dial;
+    mem_free(l);
+    if (!d) {
+        if (found) freeaddrinfo(found);
+        return;
+    }
+    d->lookup = NULL;
+    if (!status) connect_found(d, found);
+    else if (status == UV_EAI_AGAIN) fail(d, "no answer to the name lookup");
+    else fail(d, "name not found");
+}
+
+/* Numbers need no thread. */
+static void look_up(struct dial *d) {
+    struct addrinfo want = {.ai_socktype = SOCK_STREAM,
+                            .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
+    struct addrinfo *found = NULL;
+    char port[16];
+    snprintf(port, sizeof port, "%u", d->port);
+    if (getaddrinfo(d->host, port, &want, &found) == 0) {
+        connect_found(d, found);
+        return;
+    }
+    want.ai_flags = AI_NUMERICSERV;
+    d->lookup = mem_new(sizeof *d->lookup);
+    d->lookup->dial = d;
+    if (uv_getaddrinfo(loop_uv(d->net->loop), &d->lookup->request, on_looked_up, d->host, port,
+                       &want) == 0)
+        return;
+    mem_free(d->lookup);
+    d->lookup = NULL;
+    fail(d, "name not found");
+}
+
+/* ---- life ---- */
+
+static void on_begin(struct deferred *turn) {
+    struct dial *d = container_of(turn, struct dial, turn);
+    if (d->path) connect_path(d);
+    else if (strlen(d->host) > NAME_MAX_BYTES) fail(d, "name too long");
+    else if (!d->port || d->port > 65535) fail(d, "no such port");
+    else look_up(d);
+}
+
+static void on_timer(struct timer *t) {
+    struct dial *d = container_of(t, struct dial, timer);
+    if (d->state == DIAL_LOOKUP) {
+        fail(d, "timeout of the name lookup");
+        return;
+    }
+    d->reason = "timeout";
+    drop_descriptor(d);
+    connect_next(d);
+}
+
+static char *copy_host(const char *host) {
+    struct slice s = slice_of(host);
+    if (s.n > 2 && s.p[0] == '[' && s.p[s.n - 1] == ']') s = slice_make(s.p + 1, s.n - 2);
+    return slice_cstr(s);
+}
+
+struct dial *dial_open(struct net *net, const struct dial_target *target, uint64_t timeout_ms,
+                       void (*done)(void *arg, struct conn *c, const char *reason), void *arg) {
+    struct dial *d = mem_new(sizeof *d);
+    d->net = net;
+    d->done = done;
+    d->arg = arg;
+    if (target->path) d->path = slice_cstr(slice_of(target->path));
+    else d->host = copy_host(target->host);
+    d->port = target->port;
+    d->watch = (struct watch){.fd = -1, .ready = on_ready};
+    d->timer.fired = on_timer;
+    d->deadline_ms = loop_now_ms(net->loop) + timeout_ms;
+    share_time(d, 0);
+    deferred_init(&d->turn, on_begin);
+    loop_defer(net->loop, LOOP_DELIVER, &d->turn);
+    return d;
+}
