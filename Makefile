@@ -25,7 +25,7 @@ DEFINES := -DLLHTTP_STRICT_MODE=1 -DMOONLATCH_VERSION='"$(VERSION)"' -DMOONLATCH
 # linked in as an archive, because every step of a script is a call into it; whole and visible, because
 # modules from outside (lua-cjson) look for it in the program
 LUA := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive
-LIBS := -luv $(LUA) -lcrypto -lz -lm -lpthread -ldl
+LIBS := -luv $(LUA) -lssl -lcrypto -lz -lm -lpthread -ldl
 
 SOURCES := $(wildcard src/*.c src/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/llhttp/llhttp.o $(BUILD)/obj/llhttp/api.o $(BUILD)/obj/llhttp/http.o

@@ -1,104 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Dials to sockets of the test itself: each ends in exactly one done, with an open connection or a
  * reason, or in none when it is cancelled, at whichever stage that is. */
-#include "net/dial.h"
+#include "dial_rig.h"
 
-#include <arpa/inet.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#define LONG_MS 20000
-
-struct world {
-    struct loop *loop;
-    struct limits limits;
-    struct random random;
-    struct net net;
-    int listener, peer; /* -1: none */
-    unsigned port;
-    struct dial *dial;
-    /* what happened */
-    int done, closed;
-    struct conn *conn;
-    const char *reason;
-    struct text received;
-    bool close_in_done;
-    struct timer tick; /* so that no turn waits for ever */
-};
-
-static void on_tick(struct timer *t) {
-    timer_start(container_of(t, struct world, tick)->loop, t, 1);
-}
-
-static void received(struct conn *c, char *data, size_t n) {
-    text_add(&((struct world *)c->user)->received, slice_make(data, n));
-}
-static void closed(struct conn *c, const char *reason) {
-    struct world *w = c->user;
-    w->closed++;
-    w->conn = NULL;
-    w->reason = reason;
-}
-static const struct conn_ops ops = {.received = received, .closed = closed};
-
-static void done(void *arg, struct conn *c, const char *reason) {
-    struct world *w = arg;
-    w->done++;
-    w->dial = NULL;
-    w->reason = reason;
-    assert_true(!c == !!reason);
-    if (c && w->close_in_done) conn_close(c, "not wanted");
-    else if ((w->conn = c)) conn_hand_over(c, &ops, w);
-}
-
-static int setup(void **state) {
-    struct world *w = mem_new(sizeof *w);
-    w->loop = loop_new();
-    limits_init(&w->limits);
-    net_init(&w->net, w->loop, NULL, NULL, &w->random, &w->limits);
-    w->listener = w->peer = -1;
-    w->tick.fired = on_tick;
-    timer_start(w->loop, &w->tick, 1);
-    *state = w;
-    return 0;
-}
-
-static int teardown(void **state) {
-    struct world *w = *state;
-    if (w->dial) dial_cancel(w->dial);
-    if (w->conn) conn_close(w->conn, "test over");
-    loop_settle(w->loop);
-    assert_null(w->conn);
-    assert_int_equal(w->net.open, 0);
-    assert_int_equal(w->net.unsent, 0);
-    net_fini(&w->net);
-    timer_stop(w->loop, &w->tick);
-    loop_free(w->loop);
-    text_fini(&w->received);
-    if (w->listener >= 0) close(w->listener);
-    if (w->peer >= 0) close(w->peer);
-    mem_free(w);
-    return 0;
-}
 
 /* ---- what is dialed ---- */
-
-static void listen_tcp(struct world *w, int backlog) {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof at;
-    w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(w->listener, (struct sockaddr *)&at, n), 0);
-    if (backlog >= 0) assert_int_equal(listen(w->listener, backlog), 0);
-    getsockname(w->listener, (struct sockaddr *)&at, &n);
-    w->port = ntohs(at.sin_port);
-}
 
 /* Connects until the kernel takes no more: a dial then gets no answer. */
 static size_t fill_backlog(const struct world *w, int *fds, size_t max) {
@@ -113,21 +21,6 @@ static size_t fill_backlog(const struct world *w, int *fds, size_t max) {
     return n;
 }
 
-static void dial(struct world *w, struct dial_target target, uint64_t timeout_ms) {
-    w->dial = dial_open(&w->net, &target, timeout_ms, done, w);
-    assert_int_equal(w->done, 0);
-}
-
-static void dial_host(struct world *w, const char *host, uint64_t timeout_ms) {
-    dial(w, (struct dial_target){.host = host, .port = w->port}, timeout_ms);
-}
-
-static void until_done(struct world *w) {
-    while (!w->done) loop_turn(w->loop);
-    for (int i = 0; i < 3; i++) loop_turn(w->loop);
-    assert_int_equal(w->done, 1);
-}
-
 /* The dialed connection and the accepted one carry bytes both ways. */
 static void bytes_pass(struct world *w) {
     char got[8];
@@ -138,7 +31,7 @@ static void bytes_pass(struct world *w) {
     loop_settle(w->loop);
     assert_int_equal(recv(w->peer, got, sizeof got, 0), 3);
     assert_int_equal(send(w->peer, "answer", 6, 0), 6);
-    while (w->received.n < 6) loop_turn(w->loop);
+    while (w->received.n < 6) turn(w);
     assert_true(slice_is(text_slice(&w->received), "answer"));
 }
 
@@ -185,12 +78,6 @@ static void a_unix_socket_is_dialed(void **state) {
     bytes_pass(w);
     unlink(at.sun_path);
     rmdir(dir);
-}
-
-static void expect_failure(struct world *w, const char *reason) {
-    until_done(w);
-    assert_null(w->conn);
-    assert_string_equal(w->reason, reason);
 }
 
 static void a_missing_unix_socket_fails(void **state) {
@@ -260,13 +147,13 @@ static void no_answer_is_a_timeout(void **state) {
 static void a_cancelled_dial_says_nothing(void **state) {
     struct world *w = *state;
     listen_tcp(w, 1);
-    for (int turns = 0; turns < 4; turns++) {
+    for (int n = 0; n < 4; n++) {
         dial_host(w, "127.0.0.1", LONG_MS);
-        for (int i = 0; i < turns && w->dial; i++) loop_turn(w->loop);
+        for (int i = 0; i < n && w->dial; i++) turn(w);
         if (!w->dial) break; /* as far as it goes */
         dial_cancel(w->dial);
         w->dial = NULL;
-        for (int i = 0; i < 3; i++) loop_turn(w->loop);
+        turns(w, 3);
         assert_int_equal(w->done, 0);
     }
 }
@@ -277,11 +164,11 @@ static void a_dial_that_connects_is_cancelled(void **state) {
     listen_tcp(w, 0);
     size_t n = fill_backlog(w, fds, 8);
     dial_host(w, "127.0.0.1", LONG_MS);
-    for (int i = 0; i < 3; i++) loop_turn(w->loop);
+    turns(w, 3);
     dial_cancel(w->dial);
     w->dial = NULL;
     while (n) close(fds[--n]);
-    for (int i = 0; i < 3; i++) loop_turn(w->loop);
+    turns(w, 3);
     assert_int_equal(w->done, 0);
 }
 
@@ -294,7 +181,7 @@ static void a_cancelled_lookup_finds_nobody(void **state) {
         dial_cancel(w->dial);
         w->dial = NULL;
     }
-    for (int i = 0; i < 10; i++) loop_turn(w->loop);
+    turns(w, 10);
     assert_int_equal(w->done, 0);
 }
 

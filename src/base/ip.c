@@ -6,7 +6,7 @@
 
 static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-static bool is_v4(const struct ip *ip) { return memcmp(ip->b, mapped, sizeof mapped) == 0; }
+bool ip_is_v4(const struct ip *ip) { return memcmp(ip->b, mapped, sizeof mapped) == 0; }
 
 struct ip ip_of_sockaddr(const struct sockaddr *sa) {
     struct ip ip = {{0}};
@@ -36,7 +36,7 @@ bool cidr_parse(struct slice s, struct cidr *out) {
     if (!ip_parse(slice_upto(s, slash), &out->ip)) return false;
     out->bits = 128;
     if (slash == s.n) return true;
-    bool v4 = is_v4(&out->ip) && slice_find(s, ':') == s.n;
+    bool v4 = ip_is_v4(&out->ip) && slice_find(s, ':') == s.n;
     uint64_t bits;
     if (!slice_u64(slice_from(s, slash + 1), &bits) || bits > (v4 ? 32 : 128)) return false;
     out->bits = (unsigned)bits + (v4 ? 96 : 0);
@@ -51,7 +51,7 @@ bool cidr_has(const struct cidr *block, const struct ip *ip) {
 
 const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]) {
     out[0] = 0;
-    if (is_v4(ip)) inet_ntop(AF_INET, ip->b + 12, out, IP_TEXT_MAX);
+    if (ip_is_v4(ip)) inet_ntop(AF_INET, ip->b + 12, out, IP_TEXT_MAX);
     else inet_ntop(AF_INET6, ip->b, out, IP_TEXT_MAX);
     return out;
 }
@@ -69,6 +69,6 @@ bool ip_is_private(const struct ip *ip) {
 
 struct ip ip_group(const struct ip *ip) {
     struct ip group = *ip;
-    if (!is_v4(ip)) memset(group.b + 8, 0, 8);
+    if (!ip_is_v4(ip)) memset(group.b + 8, 0, 8);
     return group;
 }

@@ -29,6 +29,8 @@ bool ip_parse(struct slice s, struct ip *out);
 bool cidr_parse(struct slice s, struct cidr *out);
 bool cidr_has(const struct cidr *block, const struct ip *ip);
 
+bool ip_is_v4(const struct ip *ip);
+
 /* The shortest usual spelling, IPv4 as four numbers; returns out. */
 const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]);
 

@@ -2,6 +2,7 @@
 #include "net/conn.h"
 
 #include "net/peers.h"
+#include "net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,6 +14,18 @@
 #define WRITE_PIECES 64
 #define LINGER_MAX_MS 60000
 
+_Static_assert(NET_READ_SIZE >= TLS_RECORD, "a record is read whole");
+
+/* A connection over TLS is longer than others: the plain ones, which are many, pay a bit for it. */
+struct secured {
+    struct conn conn;
+    struct tls *tls;
+};
+
+static struct tls *tls_of(const struct conn *c) {
+    return c->secured ? container_of(c, struct secured, conn)->tls : NULL;
+}
+
 /* ---- states ---- */
 
 static void on_ready(struct watch *w, uint32_t events);
@@ -21,8 +34,9 @@ static void on_timer(struct timer *t);
 /* Waits for what the state asks for; errors are reported in any case. */
 static void watch_update(struct conn *c) {
     uint32_t events = WATCH_ERROR;
-    if (!c->paused && !c->peer_ended) events |= WATCH_READ;
-    if (c->blocked) events |= WATCH_WRITE;
+    bool crossed = c->secured && tls_write_waits_for_input(tls_of(c));
+    if ((!c->paused || crossed) && !c->peer_ended) events |= WATCH_READ;
+    if (c->blocked && !crossed) events |= WATCH_WRITE;
     if (watch_set(c->net->loop, &c->watch, events)) conn_close(c, "epoll refused the descriptor");
 }
 
@@ -39,9 +53,11 @@ void conn_set_tcp(const struct net *net, int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_ms, sizeof user_ms);
 }
 
-static struct conn *conn_new(struct net *net, int fd, const struct ip *peer,
+static struct conn *conn_new(struct net *net, int fd, const struct ip *peer, struct tls *tls,
                              const struct conn_ops *ops, void *user) {
-    struct conn *c = mem_new(sizeof *c);
+    struct conn *c = mem_new(tls ? sizeof(struct secured) : sizeof *c);
+    if (tls) container_of(c, struct secured, conn)->tls = tls;
+    c->secured = tls != NULL;
     c->watch = (struct watch){.fd = fd, .ready = on_ready};
     c->timer.fired = on_timer;
     c->ops = ops;
@@ -55,7 +71,7 @@ static struct conn *conn_new(struct net *net, int fd, const struct ip *peer,
 
 struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const struct conn_ops *ops,
                        void *user) {
-    struct conn *c = conn_new(net, fd, peer, ops, user);
+    struct conn *c = conn_new(net, fd, peer, NULL, ops, user);
     list_push(&net->conns, &c->link);
     net->open++;
     c->counted = peer_opened(net, peer);
@@ -63,9 +79,9 @@ struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const str
     return c;
 }
 
-struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer,
+struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer, struct tls *tls,
                                 const struct conn_ops *ops, void *user) {
-    struct conn *c = conn_new(net, fd, peer, ops, user);
+    struct conn *c = conn_new(net, fd, peer, tls, ops, user);
     list_push(&net->outgoing, &c->link);
     c->outgoing = c->out.uncounted = true;
     watch_update(c);
@@ -89,7 +105,14 @@ static void conn_free(struct conn *c) {
     list_remove(&c->link);
     if (!c->outgoing) c->net->open--;
     if (c->counted) peer_closed(c->net, &c->peer);
+    tls_free(tls_of(c));
     mem_free(c);
+}
+
+static void flush_later(struct conn *c) {
+    if (list_linked(&c->dirty)) return;
+    list_push(&c->net->dirty, &c->dirty);
+    loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);
 }
 
 void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason) {
@@ -98,8 +121,7 @@ void conn_finish(struct conn *c, uint64_t linger_ms, const char *reason) {
     c->reason = reason;
     c->linger_ms = linger_ms < LINGER_MAX_MS ? (uint16_t)linger_ms : LINGER_MAX_MS;
     c->paused = false;
-    if (!list_linked(&c->dirty)) list_push(&c->net->dirty, &c->dirty);
-    loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);
+    flush_later(c);
 }
 
 void conn_pause(struct conn *c) {
@@ -119,9 +141,7 @@ void conn_resume(struct conn *c) {
 void conn_send(struct conn *c, struct slice head, struct buf *buf) {
     if (c->state != CONN_OPEN) return;
     output_add(c->net, &c->out, head, buf);
-    if (list_linked(&c->dirty)) return;
-    list_push(&c->net->dirty, &c->dirty);
-    loop_defer(c->net->loop, LOOP_FLUSH, &c->net->flush);
+    flush_later(c);
 }
 
 void conn_send_copy(struct conn *c, struct slice bytes) {
@@ -172,7 +192,10 @@ static uint64_t look_again_ms(const struct conn *c) {
 }
 
 static void set_blocked(struct conn *c, bool blocked) {
-    if (blocked == c->blocked) return;
+    if (blocked == c->blocked) {
+        if (c->secured) watch_update(c); /* TLS may wait for another event than before */
+        return;
+    }
     c->blocked = blocked;
     watch_update(c);
     if (blocked && c->state != CONN_CLOSED) {
@@ -185,6 +208,10 @@ static void set_blocked(struct conn *c, bool blocked) {
 
 /* All is written: shuts our side and gives the peer a while to do the same. */
 static void linger(struct conn *c) {
+    if (c->secured && tls_end(tls_of(c)) == -EAGAIN) {
+        set_blocked(c, true); /* the end is output too; then we are here again */
+        return;
+    }
     if (c->peer_ended || !c->linger_ms) {
         conn_close(c, c->reason);
         return;
@@ -201,27 +228,72 @@ static void output_done(struct conn *c) {
     else if (waited && c->state == CONN_OPEN && c->ops->drained) c->ops->drained(c);
 }
 
+static bool output_waits(const struct conn *c) {
+    return c->out.bytes || (c->secured && tls_unsent(tls_of(c)));
+}
+
+/* Writes the first bytes of the queue. Returns how many were taken, of how many asked; or a
+ * negative errno. */
+static ssize_t write_plain(struct conn *c, size_t *asked) {
+    struct iovec pieces[WRITE_PIECES];
+    struct msghdr m = {.msg_iov = pieces,
+                       .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
+    for (size_t i = 0; i < m.msg_iovlen; i++) *asked += pieces[i].iov_len;
+    ssize_t n;
+    do
+        n = m.msg_iovlen == 1
+                ? send(c->watch.fd, pieces->iov_base, *asked, MSG_NOSIGNAL | MSG_DONTWAIT)
+                : sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* The first bytes of the queue in one piece, as much as a record takes. */
+static struct slice next_record(struct conn *c) {
+    struct iovec pieces[WRITE_PIECES];
+    size_t count = output_pieces(&c->out, pieces, WRITE_PIECES), n = 0;
+    if (count && (count == 1 || pieces->iov_len >= TLS_RECORD))
+        return slice_upto(slice_make(pieces->iov_base, pieces->iov_len), TLS_RECORD);
+    char *record = c->net->read_buffer; /* what was read is dead by now */
+    for (size_t i = 0; i < count && n < TLS_RECORD; i++) {
+        size_t part = pieces[i].iov_len < TLS_RECORD - n ? pieces[i].iov_len : TLS_RECORD - n;
+        memcpy(record + n, pieces[i].iov_base, part);
+        n += part;
+    }
+    return slice_make(record, n);
+}
+
+/* The same over TLS, which takes a record when the one before it is with the kernel. */
+static ssize_t write_secured(struct conn *c, size_t *asked) {
+    struct tls *t = tls_of(c);
+    size_t unsent = tls_unsent(t);
+    int flushed = tls_flush(t);
+    if (tls_unsent(t) < unsent) c->sent_at = clock_ms(c);
+    if (flushed || !c->out.bytes) return flushed;
+    struct slice record = next_record(c);
+    ssize_t n = tls_write(t, record);
+    *asked = n > 0 ? (size_t)n : record.n;
+    return n;
+}
+
+static const char *failure(const struct conn *c) {
+    return c->secured ? tls_reason(tls_of(c)) : "reset by peer";
+}
+
 /* Writes until the queue is empty or the kernel is full. */
 static void output_flush(struct conn *c) {
-    while (c->out.bytes) {
-        struct iovec pieces[WRITE_PIECES];
-        struct msghdr m = {.msg_iov = pieces,
-                           .msg_iovlen = output_pieces(&c->out, pieces, WRITE_PIECES)};
+    while (output_waits(c)) {
         size_t asked = 0;
-        for (size_t i = 0; i < m.msg_iovlen; i++) asked += pieces[i].iov_len;
-        ssize_t n = m.msg_iovlen == 1
-                        ? send(c->watch.fd, pieces->iov_base, asked, MSG_NOSIGNAL | MSG_DONTWAIT)
-                        : sendmsg(c->watch.fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno != EAGAIN) {
-            conn_close(c, "reset by peer");
+        ssize_t n = c->secured ? write_secured(c, &asked) : write_plain(c, &asked);
+        if (n < 0 && n != -EAGAIN) {
+            conn_close(c, failure(c));
             return;
         }
         if (n > 0) {
             output_written(c->net, &c->out, (size_t)n);
             c->sent_at = clock_ms(c);
         }
-        if (n < (ssize_t)asked) {
+        if (n < 0 || (size_t)n < asked) {
             set_blocked(c, true);
             if (c->state == CONN_OPEN) check_marks(c);
             return;
@@ -271,7 +343,7 @@ static void on_reap(struct deferred *d) {
 
 static void input_ended(struct conn *c) {
     c->peer_ended = true;
-    if (c->state == CONN_FINISHING && !c->out.bytes) {
+    if (c->state == CONN_FINISHING && !output_waits(c)) {
         conn_close(c, c->reason);
         return;
     }
@@ -281,16 +353,30 @@ static void input_ended(struct conn *c) {
     else conn_close(c, "closed by peer");
 }
 
-static void input_read(struct conn *c) {
+static ssize_t read_plain(struct conn *c) {
     ssize_t n = recv(c->watch.fd, c->net->read_buffer, NET_READ_SIZE, MSG_DONTWAIT);
+    return n < 0 ? -errno : n;
+}
+
+/* Reading may make TLS say something. */
+static ssize_t read_secured(struct conn *c) {
+    ssize_t n = tls_read(tls_of(c), c->net->read_buffer, NET_READ_SIZE);
+    if (tls_unsent(tls_of(c))) flush_later(c);
+    return n;
+}
+
+static void input_read(struct conn *c) {
+    ssize_t n = c->secured ? read_secured(c) : read_plain(c);
     if (n > 0 && c->state == CONN_OPEN) c->ops->received(c, c->net->read_buffer, (size_t)n);
     else if (n == 0) input_ended(c);
-    else if (n < 0 && errno != EAGAIN && errno != EINTR) conn_close(c, "reset by peer");
+    else if (n < 0 && n != -EAGAIN && n != -EINTR) conn_close(c, failure(c));
 }
 
 static void on_ready(struct watch *w, uint32_t events) {
     struct conn *c = container_of(w, struct conn, watch);
-    if (events & WATCH_READ) input_read(c);
+    if (c->secured && tls_write_waits_for_input(tls_of(c)))
+        output_flush(c); /* what comes now is for TLS itself, paused or not */
+    else if (events & WATCH_READ) input_read(c);
     if (events & WATCH_WRITE && c->state != CONN_CLOSED) output_flush(c);
     if (events & (WATCH_ERROR | WATCH_HANGUP) && !(events & WATCH_READ))
         conn_close(c, "reset by peer");

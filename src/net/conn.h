@@ -13,6 +13,7 @@
  * of the turn. After conn_close no callback comes but closed, and that one comes exactly once, from
  * the end of the turn, however the connection ended. */
 struct conn;
+struct tls;
 
 struct conn_ops {
     /* n > 0 bytes have come. They may be changed in place and are dead when this returns: what is
@@ -52,7 +53,7 @@ struct conn {
     uint16_t linger_ms;
     uint8_t state;
     bool paused : 1, peer_ended : 1, blocked : 1, slow_told : 1, over_soft : 1, counted : 1;
-    bool outgoing : 1;
+    bool outgoing : 1, secured : 1;
     const char *reason;
     struct ip peer;
 };
@@ -63,8 +64,9 @@ struct conn *conn_open(struct net *net, int fd, const struct ip *peer, const str
 
 /* The same for one that we opened, which is none of the clients': it is in net->outgoing, counts
  * neither against max_connections nor for its address, and its unsent bytes not into send_buffers.
- * Whoever opened it sets marks that bound it, and closes it before net is gone. */
-struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer,
+ * Whoever opened it sets marks that bound it, and closes it before net is gone. tls: taken, its
+ * handshake complete; NULL: none. */
+struct conn *conn_open_outgoing(struct net *net, int fd, const struct ip *peer, struct tls *tls,
                                 const struct conn_ops *ops, void *user)
     __attribute__((returns_nonnull));
 
@@ -80,7 +82,8 @@ void conn_send(struct conn *c, struct slice head, struct buf *buf);
 /* Queues a copy of bytes. */
 void conn_send_copy(struct conn *c, struct slice bytes);
 
-/* Bytes queued and not yet taken by the kernel. */
+/* Bytes queued and not yet taken by the kernel; over TLS, not yet encrypted: that is at most a
+ * record ahead of the kernel. */
 static inline size_t conn_backlog(const struct conn *c) { return c->out.bytes; }
 
 /* Whether output waits for the kernel to have room; drained follows when it has gone. */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What a dial waits for, one after the other:
  *
- *     begin --> LOOKUP --> CONNECT --> done
+ *     begin --> LOOKUP --> CONNECT --> (TLS) HANDSHAKE --> done
  *       |                   ^   |
  *       '--(an address)-----'   '--> the next address
  *
  * A lookup runs in one of libuv's threads and cannot be taken back from there, so its request lives
  * by itself: a dial that ends first leaves it, and it finds nobody to tell. */
 #include "net/dial.h"
+
+#include "net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,9 +24,10 @@
 #define NAME_MAX_BYTES 253
 
 enum dial_state {
-    DIAL_LOOKUP,  /* at the start, and until the name's addresses are there */
-    DIAL_CONNECT, /* the descriptor is connecting to one of them */
-    DIAL_OVER     /* waits for the end of the turn */
+    DIAL_LOOKUP,    /* at the start, and until the name's addresses are there */
+    DIAL_CONNECT,   /* the descriptor is connecting to one of them */
+    DIAL_HANDSHAKE, /* it is connected and tls is at work */
+    DIAL_OVER       /* waits for the end of the turn */
 };
 
 struct lookup {
@@ -36,8 +39,9 @@ struct dial {
     struct net *net;
     void (*done)(void *arg, struct conn *c, const char *reason);
     void *arg;
-    char *host, *path;
+    char *host, *path, *server_name;
     unsigned port;
+    struct tls_context *context; /* a reference; NULL: plain */
     enum dial_state state;
     uint64_t deadline_ms;
     struct timer timer;
@@ -46,6 +50,7 @@ struct dial {
     struct addrinfo *found, *next;
     struct watch watch; /* fd -1: none */
     struct ip peer;     /* where the descriptor leads */
+    struct tls *tls;
     const char *reason; /* why the last address failed */
 };
 
@@ -62,6 +67,7 @@ static void drop_descriptor(struct dial *d) {
 static void let_go(struct dial *d) {
     d->state = DIAL_OVER;
     timer_stop(d->net->loop, &d->timer);
+    tls_free(d->tls);
     drop_descriptor(d);
     if (d->lookup) {
         d->lookup->dial = NULL;
@@ -70,6 +76,8 @@ static void let_go(struct dial *d) {
     if (d->found) freeaddrinfo(d->found);
     mem_free(d->host);
     mem_free(d->path);
+    mem_free(d->server_name);
+    tls_context_unref(d->context);
     deferred_cancel(&d->turn);
     deferred_init(&d->turn, on_free);
     loop_defer(d->net->loop, LOOP_FREE, &d->turn);
@@ -102,7 +110,8 @@ static void succeed(struct dial *d) {
     int fd = d->watch.fd;
     watch_stop(d->net->loop, &d->watch);
     d->watch.fd = -1;
-    struct conn *c = conn_open_outgoing(d->net, fd, &d->peer, &nobody, NULL);
+    struct conn *c = conn_open_outgoing(d->net, fd, &d->peer, d->tls, &nobody, NULL);
+    d->tls = NULL;
     let_go(d);
     d->done(d->arg, c, NULL);
 }
@@ -166,19 +175,43 @@ static void connect_next(struct dial *d) {
     fail(d, d->reason);
 }
 
-static void on_ready(struct watch *w, uint32_t events) {
-    (void)events;
-    struct dial *d = container_of(w, struct dial, watch);
+static void handshake(struct dial *d) {
+    int result = tls_handshake(d->tls);
+    if (!result) succeed(d);
+    else if (result != -EAGAIN) fail(d, tls_reason(d->tls));
+    else if (watch_set(d->net->loop, &d->watch, tls_unsent(d->tls) ? WATCH_WRITE : WATCH_READ))
+        fail(d, "epoll refused the descriptor");
+}
+
+static void connected(struct dial *d) {
+    if (!d->context) {
+        succeed(d);
+        return;
+    }
+    d->state = DIAL_HANDSHAKE;
+    d->tls = tls_new(d->context, d->watch.fd, d->server_name);
+    share_time(d, 0);
+    handshake(d);
+}
+
+static void connect_ended(struct dial *d) {
     int error = 0;
     socklen_t n = sizeof error;
-    getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &error, &n);
+    getsockopt(d->watch.fd, SOL_SOCKET, SO_ERROR, &error, &n);
     if (!error) {
-        succeed(d);
+        connected(d);
         return;
     }
     d->reason = reason_of(error);
     drop_descriptor(d);
     connect_next(d);
+}
+
+static void on_ready(struct watch *w, uint32_t events) {
+    (void)events;
+    struct dial *d = container_of(w, struct dial, watch);
+    if (d->state == DIAL_HANDSHAKE) handshake(d);
+    else connect_ended(d);
 }
 
 static void connect_path(struct dial *d) {
@@ -251,11 +284,13 @@ static void on_timer(struct timer *t) {
     struct dial *d = container_of(t, struct dial, timer);
     if (d->state == DIAL_LOOKUP) {
         fail(d, "timeout of the name lookup");
-        return;
+    } else if (d->state == DIAL_HANDSHAKE) {
+        fail(d, "timeout of the TLS handshake");
+    } else {
+        d->reason = "timeout";
+        drop_descriptor(d);
+        connect_next(d);
     }
-    d->reason = "timeout";
-    drop_descriptor(d);
-    connect_next(d);
 }
 
 static char *copy_host(const char *host) {
@@ -273,6 +308,11 @@ struct dial *dial_open(struct net *net, const struct dial_target *target, uint64
     if (target->path) d->path = slice_cstr(slice_of(target->path));
     else d->host = copy_host(target->host);
     d->port = target->port;
+    if (target->tls) {
+        const char *name = target->server_name;
+        d->context = tls_context_ref(target->tls);
+        d->server_name = name ? slice_cstr(slice_of(name)) : copy_host(target->host);
+    }
     d->watch = (struct watch){.fd = -1, .ready = on_ready};
     d->timer.fired = on_timer;
     d->deadline_ms = loop_now_ms(net->loop) + timeout_ms;
