@@ -3,16 +3,38 @@
  * reason, or in none when it is cancelled, at whichever stage that is. */
 #include "dial_rig.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/un.h>
+
+/* ---- names ---- */
+
+static sem_t answer; /* to the question for late.test */
+
+/* Takes the C library's place, libuv's threads call it: two.test has two addresses, late.test is
+ * answered when the test says so. */
+int getaddrinfo(const char *name, const char *port, const struct addrinfo *want,
+                struct addrinfo **found) {
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (want->ai_flags & AI_NUMERICHOST) return real(name, port, want, found);
+    if (strcmp(name, "late.test") == 0) {
+        while (sem_wait(&answer)) continue;
+        return real("127.0.0.1", port, want, found);
+    }
+    if (strcmp(name, "two.test") != 0) return real(name, port, want, found);
+    int failed = real("127.0.0.2", port, want, found);
+    return failed ? failed : real("127.0.0.1", port, want, &(*found)->ai_next);
+}
 
 /* ---- what is dialed ---- */
 
 /* Connects until the kernel takes no more: a dial then gets no answer. */
-static size_t fill_backlog(const struct world *w, int *fds, size_t max) {
-    struct sockaddr_in at = {.sin_family = AF_INET,
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                             .sin_port = htons((uint16_t)w->port)};
+static size_t fill_backlog(const struct world *w, uint32_t ip, int *fds, size_t max) {
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(ip), .sin_port = htons((uint16_t)w->port)};
     size_t n = 0;
     for (; n < max; n++) {
         fds[n] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -102,12 +124,39 @@ static void a_closed_port_refuses(void **state) {
     expect_failure(w, "refused");
 }
 
-static void of_a_name_whose_addresses_all_refuse_the_last_is_told(void **state) {
+static void where_an_address_refuses_the_next_is_tried(void **state) {
+    struct world *w = *state;
+    char text[IP_TEXT_MAX];
+    listen_tcp(w, 1);
+    dial_host(w, "two.test", LONG_MS);
+    until_done(w);
+    bytes_pass(w);
+    assert_string_equal(ip_format(&w->conn->peer, text), "127.0.0.1");
+}
+
+static void where_an_address_is_silent_the_next_is_tried_in_time(void **state) {
+    struct world *w = *state;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000002)};
+    int fds[9];
+    listen_tcp(w, 1);
+    at.sin_port = htons((uint16_t)w->port);
+    fds[8] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fds[8], (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fds[8], 0), 0);
+    fill_backlog(w, 0x7f000002, fds, 8);
+    uint64_t began_ms = loop_now_ms(w->loop);
+    dial_host(w, "two.test", 400);
+    until_done(w);
+    assert_true(loop_now_ms(w->loop) < began_ms + 400); /* half the time was for the silent one */
+    bytes_pass(w);
+    for (size_t i = 0; i < 9; i++) close(fds[i]);
+}
+
+static void where_all_addresses_refuse_it_fails(void **state) {
     struct world *w = *state;
     listen_tcp(w, -1);
-    dial_host(w, "localhost", LONG_MS);
-    until_done(w);
-    assert_null(w->conn);
+    dial_host(w, "two.test", LONG_MS);
+    expect_failure(w, "refused");
 }
 
 static void an_unknown_name_fails(void **state) {
@@ -138,7 +187,7 @@ static void no_answer_is_a_timeout(void **state) {
     struct world *w = *state;
     int fds[8];
     listen_tcp(w, 0);
-    size_t n = fill_backlog(w, fds, 8);
+    size_t n = fill_backlog(w, INADDR_LOOPBACK, fds, 8);
     dial_host(w, "127.0.0.1", 30);
     expect_failure(w, "timeout");
     while (n) close(fds[--n]);
@@ -162,7 +211,7 @@ static void a_dial_that_connects_is_cancelled(void **state) {
     struct world *w = *state;
     int fds[8];
     listen_tcp(w, 0);
-    size_t n = fill_backlog(w, fds, 8);
+    size_t n = fill_backlog(w, INADDR_LOOPBACK, fds, 8);
     dial_host(w, "127.0.0.1", LONG_MS);
     turns(w, 3);
     dial_cancel(w->dial);
@@ -187,10 +236,33 @@ static void a_cancelled_lookup_finds_nobody(void **state) {
 
 static void a_lookup_may_time_out(void **state) {
     struct world *w = *state;
-    w->port = 1;
-    dial_host(w, "no-such-host.invalid", 1);
+    listen_tcp(w, 1);
+    dial_host(w, "late.test", 20);
+    expect_failure(w, "timeout of the name lookup");
+    sem_post(&answer); /* which comes to nobody */
+}
+
+static void a_lookup_that_a_thread_is_at_is_cancelled(void **state) {
+    struct world *w = *state;
+    listen_tcp(w, 1);
+    dial_host(w, "late.test", LONG_MS);
+    turns(w, 3);
+    dial_cancel(w->dial);
+    w->dial = NULL;
+    sem_post(&answer);
+    turns(w, 3);
+    assert_int_equal(w->done, 0);
+}
+
+static void a_late_answer_is_in_time(void **state) {
+    struct world *w = *state;
+    listen_tcp(w, 1);
+    dial_host(w, "late.test", LONG_MS);
+    turns(w, 3);
+    assert_int_equal(w->done, 0);
+    sem_post(&answer);
     until_done(w);
-    assert_null(w->conn);
+    bytes_pass(w);
 }
 
 static void done_may_close(void **state) {
@@ -223,6 +295,7 @@ static void what_we_opened_is_no_client(void **state) {
 
 int main(void) {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    sem_init(&answer, 0, 0);
     const struct CMUnitTest tests[] = {
         T(an_address_is_dialed),
         T(a_name_is_looked_up),
@@ -231,7 +304,9 @@ int main(void) {
         T(a_missing_unix_socket_fails),
         T(a_path_that_no_socket_can_have_fails),
         T(a_closed_port_refuses),
-        T(of_a_name_whose_addresses_all_refuse_the_last_is_told),
+        T(where_an_address_refuses_the_next_is_tried),
+        T(where_an_address_is_silent_the_next_is_tried_in_time),
+        T(where_all_addresses_refuse_it_fails),
         T(an_unknown_name_fails),
         T(nonsense_is_refused),
         T(no_answer_is_a_timeout),
@@ -239,6 +314,8 @@ int main(void) {
         T(a_dial_that_connects_is_cancelled),
         T(a_cancelled_lookup_finds_nobody),
         T(a_lookup_may_time_out),
+        T(a_lookup_that_a_thread_is_at_is_cancelled),
+        T(a_late_answer_is_in_time),
         T(done_may_close),
         T(what_we_opened_is_no_client),
     };
