@@ -5,6 +5,7 @@
 -- (or teardown, if its specs share one); should the runner itself die, the kernel kills the gateway.
 -- A sanitizer's report in the log makes stop raise. The environment names the binary: MOONLATCH.
 
+local process = require "spec.support.process"
 local tmp = require "spec.support.tmp"
 local wait = require "spec.support.wait"
 
@@ -67,21 +68,6 @@ end
 
 -- ---- process -------------------------------------------------------------------------------------
 
--- Our own descriptors are closed first, or a gateway would hold open the connections of another.
-local LAUNCH = [[
-for fd in /proc/$$/fd/*; do fd=${fd##*/}; if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi; done 2>/dev/null
-echo $$
-exec setpriv --pdeathsig KILL "$@" >"$OUT" 2>"$LOG" </dev/null
-]]
-
-local function launch(dir, words)
-  for i, word in ipairs(words) do words[i] = tmp.quote(word) end
-  local command = string.format("exec env OUT=%s LOG=%s bash -c %s launch %s", tmp.quote(dir .. "/out"),
-    tmp.quote(dir .. "/log"), tmp.quote(LAUNCH), table.concat(words, " "))
-  local pipe = assert(io.popen(command))
-  return pipe, assert(tonumber(pipe:read("l")), "no pid")
-end
-
 function gateway.binary()
   return os.getenv("MOONLATCH") or "build/moonlatch"
 end
@@ -106,7 +92,8 @@ function gateway.start(options)
   for _, word in ipairs(options.args or {}) do words[#words + 1] = word end
 
   local g = setmetatable({ dir = dir, kept = options.dir ~= nil }, instance)
-  g.pipe, g.pid = launch(dir, words)
+  g.process = process.start(words, dir .. "/out", dir .. "/log")
+  g.pid = g.process.pid
   running[g] = true
   local up = wait.for_true(function()
     return g:output():find("listening on [^\n]+\n") or not g:alive()
@@ -127,13 +114,12 @@ function gateway.run(words, options)
   if not options.dir then write_files(dir, options) end
   local all = { gateway.binary() }
   for _, word in ipairs(words) do all[#all + 1] = (word:gsub("^@", dir .. "/")) end
-  local pipe, pid = launch(dir, all)
-  local g = setmetatable({ dir = dir, pipe = pipe, pid = pid }, instance)
-  if not wait.for_true(function() return not g:alive() end, options.wait or 20) then g:signal("KILL") end
-  local _, how, code = pipe:close()
+  local run = process.start(all, dir .. "/out", dir .. "/log")
+  local status = run:wait_exit(options.wait or 20) or run:stop("KILL")
+  local g = setmetatable({ dir = dir }, instance)
   local out, log = g:output(), g:log()
   if not options.dir then tmp.remove(dir) end
-  return how == "signal" and 128 + code or code, out, log
+  return status, out, log
 end
 
 function instance:output() return tmp.read(self.dir .. "/out") or "" end
@@ -144,11 +130,8 @@ function instance:wait_log(text, seconds)
   return wait.for_true(function() return self:log():find(text, 1, true) ~= nil end, seconds) or false
 end
 
-function instance:alive()
-  local stat = self.pipe and tmp.read("/proc/" .. self.pid .. "/stat")
-  local state = stat and stat:match("%) (%a)")
-  return state ~= nil and state ~= "Z" and state ~= "X"
-end
+function instance:alive() return self.process:alive() end
+function instance:signal(name) self.process:signal(name) end
 
 -- Resident bytes.
 function instance:rss()
@@ -164,17 +147,9 @@ function instance:fds()
   return count
 end
 
-function instance:signal(name)
-  if self:alive() then os.execute("kill -" .. name .. " " .. self.pid .. " 2>/dev/null") end
-end
-
 -- Waits for the end of the process: its exit status (128 + n for a signal), or nil if it did not end.
 function instance:wait_exit(seconds)
-  if self.status then return self.status end
-  if not wait.for_true(function() return not self:alive() end, seconds or 10) then return nil end
-  local _, how, code = self.pipe:close()
-  self.pipe = nil
-  self.status = how == "signal" and 128 + code or code
+  self.status = self.process:wait_exit(seconds)
   return self.status
 end
 
@@ -184,12 +159,8 @@ local REPORTS = { "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime er
 function instance:stop()
   if not running[self] then return self.status end
   running[self] = nil
-  self:signal("TERM")
-  local status = self:wait_exit(10)
-  if not status then
-    self:signal("KILL")
-    status = self:wait_exit(5)
-  end
+  local status = self.process:stop()
+  self.status = status
   self.last_log = self:log()
   if not self.kept then tmp.remove(self.dir) end
   for _, report in ipairs(REPORTS) do
