@@ -2,6 +2,7 @@
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 
+#include "base/url.h"
 #include "net/conn.h"
 
 /* HTTP/1.1 and 1.0, server side (RFC 9110, RFC 9112), on llhttp in strict mode.
@@ -69,10 +70,6 @@ struct slice http_cookie(const struct request *r, const char *name);
 /* The raw value of the first parameter with this (raw) name in a query string; false when absent.
  * "a&b=" has a and b, both with empty values. */
 bool http_query(struct slice query, const char *name, struct slice *raw);
-
-/* Appends s with %XX decoded once, and '+' as a space where plus is set. False (nothing of use
- * appended) for a broken escape. */
-bool url_decode(struct text *out, struct slice s, bool plus) __attribute__((warn_unused_result));
 
 /* "Not Found" for 404. */
 const char *http_status_text(int status);

@@ -53,30 +53,3 @@ bool http_query(struct slice query, const char *name, struct slice *raw) {
     }
     return false;
 }
-
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-bool url_decode(struct text *out, struct slice s, bool plus) {
-    char *to = text_reserve(out, s.n);
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        char c = s.p[i];
-        if (c == '%') {
-            if (s.n - i < 3) return false;
-            int high = hex_digit(s.p[i + 1]), low = hex_digit(s.p[i + 2]);
-            if (high < 0 || low < 0) return false;
-            c = (char)(high * 16 + low);
-            i += 2;
-        } else if (plus && c == '+') {
-            c = ' ';
-        }
-        to[n++] = c;
-    }
-    text_commit(out, n);
-    return true;
-}
