@@ -7,7 +7,8 @@
 return {
   -- Addresses; port 0 takes a free one.
   listen = { "127.0.0.1:8000" },
-  -- What is shared: tokens and channels.
+  -- What is shared, tokens and channels: "memory" (one node), or a Redis for any number of them:
+  -- "redis://user:password@host:6379/0", "unix:///run/redis.sock?db=0".
   -- store = "memory",
   -- Peers whose X-Forwarded-For is believed: addresses and blocks.
   -- trusted_proxies = {},
@@ -229,6 +230,21 @@ return {
     -- script_timers = 256,
     -- Log lines of a site per second; 1 to 100000 or "off".
     -- script_log_rate = 20,
+
+    -- ---- the store ----
+    -- For Redis to answer; then what waits fails with unavailable; "100ms" to "1m".
+    -- store_timeout = "2s",
+    -- For a connection to Redis, with its login; "50ms" to "1m".
+    -- redis_connect_timeout = "1s",
+    -- Between heartbeats through Redis; three that do not come back end the connection; "100ms"
+    -- to "1m".
+    -- redis_heartbeat = "5s",
+    -- Commands that wait for their answers; 16 to 10000000.
+    -- redis_pending = 10000,
+    -- Bytes of them; "64K" to "1G".
+    -- redis_pending_bytes = "16M",
+    -- Between tries to reconnect, at most; the first comes after a twentieth of it; "10ms" to "1m".
+    -- redis_backoff = "2s",
 
     -- ---- process ----
     -- From SIGTERM to the end, at most; "100ms" to "1h".

@@ -14,6 +14,7 @@
 #include "routes.h"
 #include "script/script.h"
 #include "store/memory.h"
+#include "store/redis.h"
 #include "transport/transport.h"
 
 #include <sys/resource.h>
@@ -64,8 +65,8 @@ static void worker_init(struct worker *w, const struct config *config) {
                             .random = &w->random,
                             .limits = &config->limits,
                             .count_private = config->count_private};
+    random_name(&w->random, w->core.node, NODE_LENGTH);
     list_init(&w->core.sites);
-    w->core.store = memory_store_new(&w->core, &hub_events);
     w->routes = (struct routes){.config = config, .core = &w->core, .metrics = w->metrics};
     w->routes.sites = mem_new((config->site_count + 1) * sizeof *w->routes.sites);
 }
@@ -76,14 +77,22 @@ static void connections_close(struct worker *w, struct list *conns) {
 }
 
 static void worker_fini(struct worker *w) {
-    w->core.store->ops->close(w->core.store);
-    connections_close(w, &w->net.outgoing); /* only now: the sites' ends are told through them */
+    if (w->core.store) w->core.store->ops->close(w->core.store);
+    connections_close(w, &w->net.outgoing);
     net_fini(&w->net);
     mem_free(w->routes.sites);
     mem_free(w->entries);
     metrics_free(w->metrics);
     log_free(w->log);
     loop_free(w->loop);
+}
+
+static bool store_open(struct worker *w, struct text *error) {
+    const char *url = w->config->store;
+    w->core.store = strcmp(url, "memory") ? redis_store_new(&w->core, &w->net, url, &hub_events)
+                                          : memory_store_new(&w->core, &hub_events);
+    if (!w->core.store) text_format(error, "store: %s is no URL of a Redis", url);
+    return w->core.store != NULL;
 }
 
 /* As many connections as there are descriptors, less the reserve. */
@@ -307,7 +316,8 @@ int server_run(const struct config *config) {
     raise_descriptors(w);
     set_send_buffers(w);
     signals_open(w);
-    int status = !sites_open(w, &error) ? 2 : !entries_open(w, &error) ? 1 : 0;
+    bool opened = store_open(w, &error) && sites_open(w, &error);
+    int status = !opened ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {
         entries_print(w);
         loop_run(w->loop);
@@ -316,6 +326,7 @@ int server_run(const struct config *config) {
         fprintf(stderr, "moonlatch: %s\n", text_slice(&error).p);
     }
     entries_close(w);
+    if (w->core.store) w->core.store->ops->stop(w->core.store);
     connections_close(w, &w->net.conns);
     drain_close(w);
     sites_close(w);
@@ -332,6 +343,7 @@ int server_check(const struct config *config, FILE *out) {
     struct worker *w = mem_new(sizeof *w);
     int failures = 0;
     worker_init(w, config);
+    w->core.store = memory_store_new(&w->core, &hub_events); /* nothing is connected for a check */
     for (size_t i = 0; i < config->site_count; i++) {
         struct text error = {0};
         if (!site_open(w, &config->sites[i], &error)) {

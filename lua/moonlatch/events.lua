@@ -21,12 +21,12 @@ local CHANGEABLE = { publish = true, broadcast = true }
 -- Events that the C core must be told to report; of the others it reports all.
 local HOOKED = {
   authentication = true, subscribe = true, unsubscribe = true, publish = true, broadcast = true,
-  connect = true, disconnect = true, message = true, occupied = true, vacated = true,
+  connect = true, disconnect = true, message = true, occupied = true, vacated = true, gap = true,
 }
 
 local NAMES = {
   "authentication", "subscribe", "unsubscribe", "publish", "broadcast", "connect", "disconnect",
-  "occupied", "vacated", "message", "backendMessage", "shutdown",
+  "occupied", "vacated", "gap", "message", "backendMessage", "shutdown",
 }
 
 -- A site's listeners: none.

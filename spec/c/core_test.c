@@ -77,6 +77,7 @@ static int setup(void **state) {
     w->loop = loop_new();
     limits_init(&w->conf.limits);
     w->core = (struct core){.loop = w->loop, .random = &w->random, .limits = &w->conf.limits};
+    memcpy(w->core.node, "node-1", NODE_LENGTH);
     list_init(&w->core.sites);
     w->core.store = memory_store_new(&w->core, &hub_events);
     w->endpoint_conf = (struct endpoint_conf){.path = "/s", .auth = AUTH_TOKEN};
@@ -501,7 +502,7 @@ static void leaving_during_delivery_is_safe(void **state) {
     for (int i = 0; i < 4; i++) text_clear(&f[i].sent);
     victim = f[1].session.socket;
     struct buf *body = buf_copy(SLICE("1"));
-    hub_publish(w->site, SLICE("c"), body);
+    hub_publish(w->site, SLICE("c"), body, NULL, NULL);
     buf_unref(body);
     loop_settle(w->loop);
     assert_sent(&f[0], "{\"channel\":\"c\",\"message\":1}\n");

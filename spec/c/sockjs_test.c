@@ -83,6 +83,7 @@ static int setup(void **state) {
     w->loop = loop_new();
     limits_init(&w->conf.limits);
     w->core = (struct core){.loop = w->loop, .random = &w->random, .limits = &w->conf.limits};
+    memcpy(w->core.node, "node-1", NODE_LENGTH);
     list_init(&w->core.sites);
     w->core.store = memory_store_new(&w->core, &hub_events);
     net_init(&w->net, w->loop, NULL, NULL, &w->random, &w->conf.limits);

@@ -65,3 +65,11 @@ bool uuid_v4_valid(struct slice s) {
     }
     return s.p[14] == '4' && strchr("89ab", s.p[19]) != NULL;
 }
+
+void random_name(struct random *r, char *out, size_t n) {
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    random_bytes(r, out, n);
+    for (size_t i = 0; i < n; i++) out[i] = alphabet[out[i] & 63];
+    out[n] = 0;
+}

@@ -425,17 +425,19 @@ bool json_next(struct slice *rest, struct json_value *item) {
     return item->type != JSON_NONE;
 }
 
+bool json_next_member(struct slice *rest, struct slice *name, struct json_value *value) {
+    if (rest->n && *rest->p == '{') *rest = slice_from(*rest, 1);
+    if (json_token(rest, name) != JSON_STRING) return false;
+    *value = take_value(rest);
+    return true;
+}
+
 struct json_value json_member(struct slice object, struct slice name) {
-    struct slice rest = slice_from(object, 1), raw;
+    struct slice rest = object, raw;
     struct text room = {0};
-    struct json_value found = {0};
-    while (json_token(&rest, &raw) == JSON_STRING) {
-        bool hit = slice_eq(json_string(raw, &room), name);
-        struct json_value v = take_value(&rest);
-        if (!hit) continue;
-        found = v;
-        break;
-    }
+    struct json_value v, found = {0};
+    while (found.type == JSON_NONE && json_next_member(&rest, &raw, &v))
+        if (slice_eq(json_string(raw, &room), name)) found = v;
     text_fini(&room);
     return found;
 }

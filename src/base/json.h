@@ -69,6 +69,9 @@ struct json_value json_member(struct slice object, struct slice name);
  * end. */
 bool json_next(struct slice *rest, struct json_value *item);
 
+/* The same for the members of an object; name is a raw JSON_STRING. */
+bool json_next_member(struct slice *rest, struct slice *name, struct json_value *value);
+
 /* Walks checked text token by token; *rest is what was not read yet. The beginning of a container
  * gives its type, its end (and the end of the text) JSON_NONE, a scalar or a member's name its type
  * and raw. */

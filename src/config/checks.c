@@ -2,6 +2,7 @@
 #include "config/checks.h"
 
 #include "base/ip.h"
+#include "base/url.h"
 
 #include <ctype.h>
 
@@ -96,8 +97,13 @@ const char *check_library(char *text) {
     return strcmp(text, "cjson") ? "must be \"cjson\"" : NULL;
 }
 
+/* What stands behind the scheme is read where it is used. */
 const char *check_store(char *text) {
-    return strcmp(text, "memory") ? "must be \"memory\"" : NULL;
+    struct url url;
+    if (!strcmp(text, "memory")) return NULL;
+    bool known = url_parse(slice_of(text), &url) &&
+                 (slice_is(url.scheme, "redis") || slice_is(url.scheme, "unix"));
+    return known ? NULL : "must be \"memory\", \"redis://HOST:6379/0\" or \"unix:///PATH\"";
 }
 
 const char *check_transport(char *text) {

@@ -122,7 +122,7 @@ static const struct key gateway_keys[] = {
     {.name = "listen", .type = &key_texts, .offset = GATEWAY(listen), .text = "127.0.0.1:8000",
      .check = check_address, .help = "addresses; port 0 takes a free one"},
     {.name = "store", .type = &key_text, .offset = GATEWAY(store), .text = "memory",
-     .check = check_store, .help = "what is shared: tokens and channels"},
+     .check = check_store, .help = "what is shared, tokens and channels: \"memory\", or the URL of a Redis"},
     {.name = "trusted_proxies", .type = &key_blocks, .offset = GATEWAY(trusted_proxies),
      .help = "peers whose X-Forwarded-For is believed: addresses and blocks; default none"},
     {.name = "log.level", .type = &key_choice, .offset = GATEWAY(log_level), .standard = LOG_INFO,

@@ -328,6 +328,9 @@ static const struct key site_keys[] = {
      .help = "folder in that of the script whose files are served below path; default false"},
     {.name = "slow", .type = &key_choice, .offset = SITE(slow), .text = "close|drop",
      .help = "what happens to a socket that does not keep up"},
+    {.name = "redis.layout", .type = &key_choice, .offset = SITE(layout),
+     .text = "moonlatch|node-token-sockjs",
+     .help = "names and forms of its tokens and channels in Redis"},
 #define LIMIT(name, kind, standard, least, greatest, scope, help)                                  \
     ROW_##scope(name, kind, standard, least, greatest, help)
 #include "base/limits.def"

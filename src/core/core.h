@@ -14,6 +14,9 @@ struct store;
 struct site;
 struct watchdog;
 
+/* A node's name: random, in the alphabet of base64url. */
+#define NODE_LENGTH 6
+
 /* What all sites of a worker share: made by src/server.c, borrowed by everyone in core/, store/,
  * transport/ and script/. */
 struct core {
@@ -28,6 +31,7 @@ struct core {
     bool draining;             /* no new sockets */
     struct watchdog *watchdog; /* script/'s: ends long slices; NULL: none yet */
     bool count_private;        /* limits per address count private addresses too */
+    char node[NODE_LENGTH + 1]; /* the name of this process among the nodes of its sites */
 };
 
 /* What a script or a store says of something that was to be allowed. After WAIT the answer comes

@@ -58,6 +58,7 @@ const struct hooks no_hooks = {
     .message = ignore_message,
     .occupied = ignore_channel,
     .vacated = ignore_channel,
+    .gap = ignore_channel,
     .login = refuse_login,
     .forget = ignore_socket,
 };

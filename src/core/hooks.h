@@ -25,7 +25,8 @@ enum {
     HOOK_MESSAGE = 1 << 10,
     HOOK_OCCUPIED = 1 << 11,
     HOOK_VACATED = 1 << 12,
-    HOOK_LOGIN = 1 << 13
+    HOOK_LOGIN = 1 << 13,
+    HOOK_GAP = 1 << 14
 };
 
 struct hooks {
@@ -48,6 +49,8 @@ struct hooks {
     void (*message)(struct socket *socket, struct slice data, bool binary);
     void (*occupied)(struct site *site, struct slice channel);
     void (*vacated)(struct site *site, struct slice channel);
+    /* Members of this channel here may have missed messages. */
+    void (*gap)(struct site *site, struct slice channel);
     /* Judges l->request; login_finish, now or later. */
     void (*login)(struct login *l);
     /* The socket's memory goes: forget socket->script. Asked only when that is not NULL. */

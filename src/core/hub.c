@@ -11,6 +11,10 @@
 struct join {
     struct list link; /* in channel->joins */
     struct deferred deferred;
+    struct timer timer;     /* store_timeout */
+    struct channel *channel; /* NULL once it is over */
+    struct socket *socket;  /* a reference */
+    bool fresh;             /* it was no member before */
     void (*done)(void *arg, int status);
     void *arg;
     int status;
@@ -38,14 +42,26 @@ struct channel *hub_channel(struct site *site, struct slice name) {
 
 /* ---- joining ---- */
 
+static void member_free(struct member *m);
+
+static struct member *member_find(const struct socket *socket, struct slice channel) {
+    for (struct member *m = socket->members; m; m = m->next)
+        if (slice_eq(m->channel->by_name.key, channel)) return m;
+    return NULL;
+}
+
+
 static void on_joined(struct deferred *d) {
     struct join *j = container_of(d, struct join, deferred);
     j->done(j->arg, j->status);
+    socket_unref(j->socket);
     mem_free(j);
 }
 
 static void join_end(struct core *core, struct join *j, int status) {
     list_remove(&j->link);
+    timer_stop(core->loop, &j->timer);
+    j->channel = NULL;
     j->status = status;
     loop_defer(core->loop, LOOP_DELIVER, &j->deferred);
 }
@@ -55,20 +71,27 @@ static void joins_end(struct channel *c, int status) {
         join_end(c->site->core, container_of(c->joins.next, struct join, link), status);
 }
 
-static void on_live(void *arg, int status, struct buf *data) {
-    (void)data;
-    struct channel *c = arg;
-    c->live = status == 0;
-    joins_end(c, status);
+static void on_join_timeout(struct timer *t) {
+    struct join *j = container_of(t, struct join, timer);
+    struct channel *c = j->channel;
+    struct member *m = j->fresh ? member_find(j->socket, c->by_name.key) : NULL;
+    join_end(c->site->core, j, -ETIMEDOUT);
+    if (m) member_free(m); /* may free c */
 }
 
-static void join_wait(struct channel *c, void (*done)(void *arg, int status), void *arg) {
+static void join_wait(struct channel *c, struct socket *socket, bool fresh,
+                      void (*done)(void *arg, int status), void *arg) {
     struct join *j = mem_new(sizeof *j);
+    j->channel = c;
+    j->socket = socket_ref(socket);
+    j->fresh = fresh;
     j->done = done;
     j->arg = arg;
+    j->timer.fired = on_join_timeout;
     deferred_init(&j->deferred, on_joined);
     list_push(&c->joins, &j->link);
     if (c->live) join_end(c->site->core, j, 0);
+    else timer_start(c->site->core->loop, &j->timer, c->site->core->limits->store_timeout);
 }
 
 static struct channel *channel_new(struct site *site, struct slice name) {
@@ -80,7 +103,7 @@ static struct channel *channel_new(struct site *site, struct slice name) {
     map_add(&site->channels, &c->by_name, slice_make(c->name, name.n));
     site->core->channels++;
     struct store *store = site->core->store;
-    store->ops->subscribe(store, site, c->by_name.key, on_live, c);
+    store->ops->subscribe(store, site, c->by_name.key);
     return c;
 }
 
@@ -93,12 +116,6 @@ static void channel_free(struct channel *c) {
     site->core->channels--;
     if (site->has & HOOK_VACATED) site->hooks->vacated(site, c->by_name.key);
     mem_free(c);
-}
-
-static struct member *member_find(const struct socket *socket, struct slice channel) {
-    for (struct member *m = socket->members; m; m = m->next)
-        if (slice_eq(m->channel->by_name.key, channel)) return m;
-    return NULL;
 }
 
 static int refuse_join(struct site *site, const struct socket *socket, const struct channel *c) {
@@ -136,11 +153,11 @@ int hub_subscribe(struct socket *socket, struct slice name, void (*done)(void *a
         socket->member_count++;
         list_push(&c->members, &m->in_channel);
         c->count++;
-        if (done) join_wait(c, done, arg);
+        if (done) join_wait(c, socket, true, done, arg);
         if (first && site->has & HOOK_OCCUPIED) site->hooks->occupied(site, name);
         return 0;
     }
-    if (done) join_wait(m->channel, done, arg);
+    if (done) join_wait(m->channel, socket, false, done, arg);
     return 0;
 }
 
@@ -171,20 +188,25 @@ void hub_leave(struct socket *socket) {
 
 /* ---- publishing ---- */
 
-int hub_publish(struct site *site, struct slice channel, struct buf *body) {
+int hub_publish(struct site *site, struct slice channel, struct buf *body, store_done *done,
+                void *arg) {
     struct store *store = site->core->store;
-    return store->ops->publish(store, site, channel, body);
+    return store->ops->publish(store, site, channel, body, done, arg);
 }
 
-int hub_broadcast(struct site *site, struct buf *body) {
+static int tell_all(struct site *site, struct slice name, struct buf *body, store_done *done,
+                    void *arg) {
     struct store *store = site->core->store;
-    return store->ops->control(store, site, SLICE("broadcast"), body);
+    return store->ops->control(store, site, (struct slice){NULL, 0}, name, body, done, arg);
+}
+
+int hub_broadcast(struct site *site, struct buf *body, store_done *done, void *arg) {
+    return tell_all(site, SLICE("broadcast"), body, done, arg);
 }
 
 int hub_unsubscribe_all(struct site *site, struct slice channel) {
-    struct store *store = site->core->store;
     struct buf *name = buf_copy(channel);
-    int status = store->ops->control(store, site, SLICE("unsubscribeAll"), name);
+    int status = tell_all(site, SLICE("unsubscribeAll"), name, NULL, NULL);
     buf_unref(name);
     return status;
 }
@@ -209,13 +231,18 @@ static void send_wire(struct socket *s, struct msg *m) {
     buf_unref(wire);
 }
 
-static void deliver_one(struct member *member, struct msg *m) {
+static void tell_gap(struct member *member) {
+    struct socket *s = member->socket;
+    if (!member->gap || !socket_is_open(s)) return;
+    member->gap = false;
+    s->dialect->gap(s, member->channel->by_name.key);
+}
+
+static void deliver_one(struct member *member, void *arg) {
+    struct msg *m = arg;
     struct socket *s = member->socket;
     if (!socket_is_open(s) || lags(member)) return;
-    if (member->gap) {
-        member->gap = false;
-        s->dialect->gap(s, m->channel);
-    }
+    tell_gap(member);
     if (!(s->site->has & HOOK_FILTER)) {
         send_wire(s, m);
         return;
@@ -231,24 +258,26 @@ static void deliver_one(struct member *member, struct msg *m) {
     socket_unref(s);
 }
 
-static void deliver(struct channel *c, struct buf *body) {
-    struct msg *m = msg_new(c->by_name.key, body);
+/* Calls visit for each member; what it does may end any membership. */
+static void walk(struct channel *c, void (*visit)(struct member *member, void *arg), void *arg) {
     c->walked = true;
     c->cursor = c->members.next;
     while (c->cursor != &c->members) {
         struct member *member = container_of(c->cursor, struct member, in_channel);
         c->cursor = c->cursor->next;
-        deliver_one(member, m);
+        visit(member, arg);
     }
     c->cursor = NULL;
     c->walked = false;
     if (!c->count) channel_free(c);
-    msg_unref(m);
 }
 
 static void on_published(struct site *site, struct slice channel, struct buf *body) {
     struct channel *c = hub_channel(site, channel);
-    if (c) deliver(c, body);
+    if (!c) return;
+    struct msg *m = msg_new(channel, body);
+    walk(c, deliver_one, m);
+    msg_unref(m);
 }
 
 /* Channels may come and go while their members are told: the names are noted first. */
@@ -279,4 +308,41 @@ static void on_control(struct site *site, struct slice name, struct buf *body) {
     else if (slice_is(name, "unsubscribeAll")) unsubscribe_all(site, buf_slice(body));
 }
 
-const struct store_events hub_events = {.published = on_published, .control = on_control};
+/* ---- the store comes and goes ---- */
+
+static void tell_gap_to(struct member *member, void *arg) {
+    (void)arg;
+    tell_gap(member);
+}
+
+/* Who was a member while nothing came is told at once, not only before the next message. */
+static void on_live(struct site *site, struct slice channel) {
+    struct channel *c = hub_channel(site, channel);
+    if (!c || c->live) return;
+    c->live = true;
+    joins_end(c, 0);
+    if (!c->missed) return;
+    c->missed = false;
+    struct buf *name = buf_copy(channel); /* c may be freed, and the store's name with it */
+    walk(c, tell_gap_to, NULL);
+    if (site->has & HOOK_GAP) site->hooks->gap(site, buf_slice(name));
+    buf_unref(name);
+}
+
+static void channel_lost(struct channel *c) {
+    if (!c->live) return;
+    c->live = false;
+    c->missed = true;
+    LIST_EACH(&c->members, link) container_of(link, struct member, in_channel)->gap = true;
+}
+
+static void on_away(struct core *core) {
+    LIST_EACH(&core->sites, link) {
+        const struct map *channels = &container_of(link, struct site, link)->channels;
+        for (struct map_link *l = map_next(channels, NULL); l; l = map_next(channels, l))
+            channel_lost(container_of(l, struct channel, by_name));
+    }
+}
+
+const struct store_events hub_events = {
+    .published = on_published, .control = on_control, .live = on_live, .away = on_away};

@@ -92,6 +92,8 @@ static const char *op_refusal(struct op *op) {
 
 /* ---- what takes effect in order ---- */
 
+static void run_queue(struct socket *socket);
+
 static void on_subscribed(void *arg, int status) {
     struct op *op = arg;
     if (status) op_fail_text(op, "unavailable");
@@ -107,14 +109,26 @@ static void do_subscribe(struct op *op) {
     if (status) op_fail_text(op, status == -EMFILE ? "channel_limit" : "overload");
 }
 
+static void on_published(void *arg, int status, struct buf *data) {
+    struct op *op = arg;
+    (void)data;
+    if (status < 0) op_fail_text(op, "unavailable");
+    else op_finish(op);
+}
+
+/* The store keeps the order, so the next op need not wait until this one is through. */
 static void do_publish(struct op *op) {
     struct site *site = op->socket->site;
     struct buf *body = op->replaced ? buf_ref(op->replacement) : buf_copy(op->data);
-    int status =
-        op->kind == OP_PUBLISH ? hub_publish(site, op->channel, body) : hub_broadcast(site, body);
+    int status = op->kind == OP_PUBLISH ? hub_publish(site, op->channel, body, on_published, op)
+                                        : hub_broadcast(site, body, on_published, op);
     buf_unref(body);
-    if (status) op_fail_text(op, "unavailable");
-    else op_finish(op);
+    if (status) {
+        op_fail_text(op, "unavailable");
+        return;
+    }
+    list_remove(&op->link);
+    run_queue(op->socket);
 }
 
 static void op_do(struct op *op) {

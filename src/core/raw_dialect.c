@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* The dialect without a protocol: every message goes to the script as it is, and what the script
- * sends goes out as it is. Channel messages arrive as {"channel":...,"message":...}. On an endpoint
- * with auth = "token" the first message is the token, bare. */
+ * sends goes out as it is. Channel messages arrive as {"channel":...,"message":...}, and before the
+ * next, when some may be missing, {"channel":...,"gap":true}. On an endpoint with auth = "token" the
+ * first message is the token, bare. */
+#include "base/json.h"
 #include "core/hooks.h"
 #include "core/msg.h"
 #include "core/token.h"
+
+#include <errno.h>
 
 static void on_taken(void *arg, int status, struct buf *auth) {
     struct socket *s = arg;
     s->logging_in = false;
     if (!socket_is_open(s)) {
         /* it went away meanwhile */
+    } else if (status && status != -ENOENT) {
+        socket_close(s, SOCKET_UNAVAILABLE, "unavailable");
     } else if (status) {
         auth_failed(s->site, &s->handshake->ip);
         socket_close(s, 4401, "token not found");
@@ -45,6 +51,17 @@ static void received(struct socket *s, struct slice data, bool binary) {
 
 static void answer(struct op *op) { (void)op; }
 
+/* {"channel":...,"gap":true} */
+static void gap(struct socket *s, struct slice channel) {
+    struct text t = {0};
+    text_add(&t, SLICE("{\"channel\":"));
+    json_quote(&t, channel);
+    text_add(&t, SLICE(",\"gap\":true}"));
+    struct buf *frame = text_take(&t);
+    socket_send(s, frame);
+    buf_unref(frame);
+}
+
 static void ignore(struct socket *s, struct slice channel) {
     (void)s;
     (void)channel;
@@ -58,5 +75,5 @@ const struct dialect raw_dialect = {
     .render = msg_json,
     .joined = ignore,
     .left = ignore,
-    .gap = ignore,
+    .gap = gap,
 };

@@ -20,6 +20,7 @@ enum auth_mode {
 };
 enum jsonp_mode { JSONP_LISTED, JSONP_ANY, JSONP_OFF };
 enum slow_policy { SLOW_CLOSE, SLOW_DROP };
+enum store_layout { LAYOUT_MOONLATCH, LAYOUT_NODE_TOKEN_SOCKJS };
 
 /* Lists of texts end with NULL. All texts are owned by the conf. */
 struct endpoint_conf {
@@ -67,6 +68,7 @@ struct site_conf {
     size_t endpoint_count;
     struct token_conf token;
     enum slow_policy slow;
+    enum store_layout layout; /* names and forms in Redis */
     struct limits limits;
 };
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/socket.h"
 
-#include "base/digest.h"
 #include "core/call.h"
 #include "core/hooks.h"
 #include "core/hub.h"
@@ -67,13 +66,11 @@ bool socket_strike(struct socket *s) {
 
 /* ---- life ---- */
 
+/* Whoever reads it on another node knows where to ask for the socket. */
 static void make_sid(struct socket *s) {
-    unsigned char bits[16];
-    struct text t = {0};
-    random_bytes(s->site->core->random, bits, sizeof bits);
-    base64url_encode(&t, slice_make(bits, sizeof bits));
-    memcpy(s->sid, text_slice(&t).p, SID_LENGTH);
-    text_fini(&t);
+    struct core *core = s->site->core;
+    memcpy(s->sid, core->node, NODE_LENGTH);
+    random_name(core->random, s->sid + NODE_LENGTH, SID_LENGTH - NODE_LENGTH);
 }
 
 struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth) {

@@ -10,7 +10,7 @@
  * freed when nobody holds it any more (ops in flight, script handles). Who holds one across turns
  * holds a reference and asks socket_is_open before use. */
 
-#define SID_LENGTH 22 /* base64url of 128 random bits */
+#define SID_LENGTH 22 /* its node's name, and 96 random bits as base64url */
 
 /* Only while a socket has not authenticated: it is closed after unauth_timeout. */
 struct probation;
@@ -74,6 +74,7 @@ struct socket *socket_find(struct site *site, struct slice sid);
  * the script hears of it (connect). False when its user has too many sockets already: then it is to
  * be closed (SOCKET_TOO_MANY), and is not let in. */
 #define SOCKET_TOO_MANY 4409
+#define SOCKET_UNAVAILABLE 4503 /* whether it may be let in cannot be told: the store is away */
 bool socket_authenticate(struct socket *s, struct buf *auth) __attribute__((warn_unused_result));
 
 /* Lets a socket in that needs no authentication. */

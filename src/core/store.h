@@ -7,8 +7,9 @@
 
 /* Shared state behind one interface: what one node must know of another goes through here. Every
  * function returns at once; what takes time answers through done, exactly once and never before the
- * call returned. status is 0 or a negative errno: -ENOENT (no such token), -ENOTCONN (the store is
- * away), -ENOSPC (full), -ETIMEDOUT. */
+ * call returned. status is 0 (or what the function says) or a negative errno: -ENOENT (no such
+ * token), -ENOTCONN (the store is away), -ENOBUFS (too much waits for it), -ENOSPC (full),
+ * -ETIMEDOUT. */
 
 struct store;
 
@@ -19,17 +20,29 @@ typedef void store_done(void *arg, int status, struct buf *data);
 struct store_events {
     /* A message was published on a channel that somebody here subscribed. */
     void (*published)(struct site *site, struct slice channel, struct buf *body);
-    /* A word to all nodes came: name is "broadcast" or "unsubscribeAll". */
+    /* A word to all nodes, or to this one, came: name is "broadcast", "unsubscribeAll", "ask" or
+     * "answer". */
     void (*control)(struct site *site, struct slice name, struct buf *body);
+    /* A subscription is live: whatever is published from now on comes. Also again, for every
+     * subscription, after away. */
+    void (*live)(struct site *site, struct slice channel);
+    /* No subscription is live any more: what is published now does not come. */
+    void (*away)(struct core *core);
 };
 
 struct store_ops {
     const char *name;
-    int (*publish)(struct store *st, struct site *site, struct slice channel, struct buf *body);
-    int (*control)(struct store *st, struct site *site, struct slice name, struct buf *body);
-    /* The first local member came; the last one left: then a done that has not come does not. */
-    void (*subscribe)(struct store *st, struct site *site, struct slice channel, store_done *done,
-                      void *arg);
+    /* Publishes on all nodes, this one included; of one node's calls in their order. done (may be
+     * NULL) with the number of nodes that it went to. 0, or a negative errno, and then done does
+     * not come. */
+    int (*publish)(struct store *st, struct site *site, struct slice channel, struct buf *body,
+                   store_done *done, void *arg);
+    /* A word to all nodes (node empty), or to the one of this id. Else as publish. */
+    int (*control)(struct store *st, struct site *site, struct slice node, struct slice name,
+                   struct buf *body, store_done *done, void *arg);
+    /* The first local member came (live follows, as soon as the store can be reached); the last one
+     * left. */
+    void (*subscribe)(struct store *st, struct site *site, struct slice channel);
     void (*unsubscribe)(struct store *st, struct site *site, struct slice channel);
     /* Keeps data under id for ttl_ms. */
     void (*token_put)(struct store *st, struct site *site, struct slice id, struct buf *data,
@@ -37,7 +50,9 @@ struct store_ops {
     /* Takes it out, in one step: of all who try, on all nodes, one gets it. */
     void (*token_take)(struct store *st, struct site *site, struct slice id, store_done *done,
                        void *arg);
-    /* Ends it; running calls are not answered any more. */
+    /* The process ends: running calls are answered with -ENOTCONN, and whatever comes after. */
+    void (*stop)(struct store *st);
+    /* Frees it; running calls are not answered any more. */
     void (*close)(struct store *st);
 };
 

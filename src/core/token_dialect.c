@@ -8,6 +8,8 @@
 #include "core/msg.h"
 #include "core/token.h"
 
+#include <errno.h>
+
 /* ---- frames ---- */
 
 static void frame_send(struct socket *s, struct text *t) {
@@ -138,13 +140,18 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     struct op *op = arg;
     struct socket *s = op->socket;
     s->logging_in = false;
-    if (status || !socket_is_open(s)) {
-        if (socket_is_open(s)) {
-            auth_failed(s->site, &s->handshake->ip);
-            op_fail_text(op, "Token not found");
-            return;
-        }
+    if (!socket_is_open(s)) {
         op_finish(op);
+        return;
+    }
+    if (status == -ENOENT) {
+        auth_failed(s->site, &s->handshake->ip);
+        op_fail_text(op, "Token not found");
+        return;
+    }
+    if (status) {
+        op->close_code = SOCKET_UNAVAILABLE;
+        op_fail_text(op, "unavailable");
         return;
     }
     if (!socket_authenticate(s, buf_ref(auth))) {
@@ -191,7 +198,8 @@ static void auth_answer(const struct op *op) {
     text_char(&t, '}');
     frame_send(op->socket, &t);
     if (!op->error) return;
-    if (op->close_code) socket_close(op->socket, op->close_code, "too_many");
+    if (op->close_code == SOCKET_TOO_MANY) socket_close(op->socket, SOCKET_TOO_MANY, "too_many");
+    else if (op->close_code) socket_close(op->socket, SOCKET_UNAVAILABLE, "unavailable");
     else socket_close(op->socket, 1000, "Normal closure");
 }
 

@@ -312,6 +312,7 @@ static const struct task_kind disconnect_kind = {"disconnect", true, disconnect_
 static const struct task_kind message_kind = {"message", true, message_push, NULL, event_ended};
 static const struct task_kind occupied_kind = {"occupied", true, channel_push, NULL, event_ended};
 static const struct task_kind vacated_kind = {"vacated", true, channel_push, NULL, event_ended};
+static const struct task_kind gap_kind = {"gap", true, channel_push, NULL, event_ended};
 static const struct task_kind shutdown_kind = {"shutdown", true, shutdown_push, NULL, event_ended};
 
 static void on_after(struct op *op) {
@@ -339,6 +340,10 @@ static void on_occupied(struct site *site, struct slice channel) {
 
 static void on_vacated(struct site *site, struct slice channel) {
     event_start(runtime_of_site(site), &vacated_kind, (struct event){.text = channel});
+}
+
+static void on_gap(struct site *site, struct slice channel) {
+    event_start(runtime_of_site(site), &gap_kind, (struct event){.text = channel});
 }
 
 void hooks_emit_shutdown(struct runtime *rt) {
@@ -478,6 +483,7 @@ const struct hooks script_hooks = {
     .message = on_message,
     .occupied = on_occupied,
     .vacated = on_vacated,
+    .gap = on_gap,
     .login = on_login,
     .forget = handle_forget,
 };

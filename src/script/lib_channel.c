@@ -109,7 +109,7 @@ static int server_publish(lua_State *L) {
     const char *error = name_error(L, channel);
     struct buf *body = check_body(L, 3);
     if (!body) return lua_push_failure(L, "too_large");
-    int status = error ? 0 : hub_publish(site_of(L), channel, body);
+    int status = error ? 0 : hub_publish(site_of(L), channel, body, NULL, NULL);
     buf_unref(body);
     return error ? lua_push_failure(L, error) : push_status(L, status);
 }
@@ -117,7 +117,7 @@ static int server_publish(lua_State *L) {
 static int server_broadcast(lua_State *L) {
     struct buf *body = check_body(L, 2);
     if (!body) return lua_push_failure(L, "too_large");
-    int status = hub_broadcast(site_of(L), body);
+    int status = hub_broadcast(site_of(L), body, NULL, NULL);
     buf_unref(body);
     return push_status(L, status);
 }

@@ -233,7 +233,8 @@ static const struct {
                   {"disconnect", HOOK_DISCONNECT},
                   {"message", HOOK_MESSAGE},
                   {"occupied", HOOK_OCCUPIED},
-                  {"vacated", HOOK_VACATED}};
+                  {"vacated", HOOK_VACATED},
+                  {"gap", HOOK_GAP}};
 
 static uint32_t check_hook(lua_State *L, int index) {
     const char *name = luaL_checkstring(L, index);

@@ -8,14 +8,14 @@
 /* Something that happens at the end of the turn. One queue for all kinds keeps them in order. */
 struct event {
     struct list link;
-    enum { PUBLISHED, CONTROL, ANSWER } kind;
+    enum { PUBLISHED, CONTROL, LIVE, ANSWER } kind;
     struct site *site;
     struct buf *body;
-    store_done *done; /* ANSWER */
+    store_done *done; /* may be NULL, but for ANSWER */
     void *arg;
     int status;
     size_t name_n;
-    char name[]; /* channel, or name of the word to all; of a subscription the channel */
+    char name[]; /* channel, or name of the word */
 };
 
 struct token {
@@ -76,8 +76,10 @@ static void event_happen(struct memory *m, struct event *e) {
     switch (e->kind) {
     case PUBLISHED: m->store.events->published(e->site, name, e->body); break;
     case CONTROL: m->store.events->control(e->site, name, e->body); break;
-    case ANSWER: e->done(e->arg, e->status, e->body); break;
+    case LIVE: m->store.events->live(e->site, name); break;
+    case ANSWER: break;
     }
+    if (e->done) e->done(e->arg, e->status, e->body);
 }
 
 /* What happens now may cause more; that waits for the next round of the same phase. */
@@ -91,28 +93,30 @@ static void on_deliver(struct deferred *d) {
     if (!list_empty(&m->events)) loop_defer(m->core->loop, LOOP_DELIVER, &m->deliver);
 }
 
-static int publish(struct store *st, struct site *site, struct slice channel, struct buf *body) {
-    event_add(memory_of(st), PUBLISHED, site, channel, body, NULL, NULL, 0);
+/* Whatever is said, one node hears it: this one. */
+static int publish(struct store *st, struct site *site, struct slice channel, struct buf *body,
+                   store_done *done, void *arg) {
+    event_add(memory_of(st), PUBLISHED, site, channel, body, done, arg, 1);
     return 0;
 }
 
-static int control(struct store *st, struct site *site, struct slice name, struct buf *body) {
-    event_add(memory_of(st), CONTROL, site, name, body, NULL, NULL, 0);
+static int control(struct store *st, struct site *site, struct slice node, struct slice name,
+                   struct buf *body, store_done *done, void *arg) {
+    bool heard = !node.n || slice_is(node, site->core->node);
+    event_add(memory_of(st), heard ? CONTROL : ANSWER, site, name, body, done, arg, heard);
     return 0;
 }
 
-static void subscribe(struct store *st, struct site *site, struct slice channel, store_done *done,
-                      void *arg) {
-    event_add(memory_of(st), ANSWER, site, channel, NULL, done, arg, 0);
+static void subscribe(struct store *st, struct site *site, struct slice channel) {
+    event_add(memory_of(st), LIVE, site, channel, NULL, NULL, NULL, 0);
 }
 
-/* A subscription that was not confirmed yet is not confirmed any more. */
+/* A subscription that was not live yet will not be any more. */
 static void unsubscribe(struct store *st, struct site *site, struct slice channel) {
     struct memory *m = memory_of(st);
     LIST_EACH(&m->events, link) {
         struct event *e = container_of(link, struct event, link);
-        if (e->kind == ANSWER && e->name_n && e->site == site &&
-            slice_eq(slice_make(e->name, e->name_n), channel))
+        if (e->kind == LIVE && e->site == site && slice_eq(slice_make(e->name, e->name_n), channel))
             event_free(event_take(m, link));
     }
 }
@@ -189,6 +193,9 @@ static void token_take(struct store *st, struct site *site, struct slice id, sto
 
 /* ---- life ---- */
 
+/* What is under way happens at the end of the turn. */
+static void stop(struct store *st) { (void)st; }
+
 static void memory_close(struct store *st) {
     struct memory *m = memory_of(st);
     while (m->event_count) event_free(event_take(m, m->events.next));
@@ -208,6 +215,7 @@ static const struct store_ops memory_ops = {
     .unsubscribe = unsubscribe,
     .token_put = token_put,
     .token_take = token_take,
+    .stop = stop,
     .close = memory_close,
 };
 
