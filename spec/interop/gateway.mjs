@@ -8,6 +8,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { within } from "./wait.mjs";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const binary = resolve(root, process.env.MOONLATCH ?? "build/moonlatch");
@@ -55,6 +56,20 @@ class Gateway {
     if (!first.port) throw new Error(`the gateway did not start (${first.status}):\n${this.log}`);
     this.port = first.port;
     return this;
+  }
+
+  // Resolves when the log has a line like this.
+  async logged(pattern) {
+    const look = (done) => {
+      if (!pattern.test(this.log)) return;
+      this.child.stderr.off("data", this.looking);
+      done();
+    };
+    await within(new Promise((done) => {
+      this.looking = () => look(done);
+      this.child.stderr.on("data", this.looking);
+      look(done);
+    }), `the log to say ${pattern}`);
   }
 
   // TERM, and KILL after ten seconds. Throws unless it ended with status 0 and a clean log.

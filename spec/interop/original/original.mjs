@@ -46,15 +46,21 @@ async function end(child) {
   await gone;
 }
 
-// The test t ends it.
-export async function startOriginal(t) {
+// A Redis that the test t ends: the path of its socket.
+export async function startRedis(t) {
   const dir = mkdtempSync(join(tmpdir(), "moonlatch-interop."));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const socket = join(dir, "redis");
   const redis = await start("redis-server",
     ["--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir], /eady to accept connections/);
   t.after(() => end(redis.child));
+  return socket;
+}
+
+// The test t ends it. url: of the server; redis: the path of its Redis's socket.
+export async function startOriginal(t) {
+  const socket = await startRedis(t);
   const node = await start(process.execPath, [twin, socket], /listening on (\d+)\n/);
   t.after(() => end(node.child));
-  return { url: `http://127.0.0.1:${node.match[1]}` };
+  return { url: `http://127.0.0.1:${node.match[1]}`, redis: socket };
 }

@@ -61,6 +61,7 @@ class Actor {
   async subscribe(...channels) {
     for (const channel of channels) {
       this.say({ rpc: "_subscribe", req: { channel }, uuid: "sub" });
+      await this.until(({ internal, command, data }) => internal && command === "subscribe" && data.channel === channel);
       await this.stage.settled(channel, 1);
     }
     await this.through();
