@@ -8,8 +8,15 @@ return {
   -- Addresses; port 0 takes a free one.
   listen = { "127.0.0.1:8000" },
   -- What is shared, tokens and channels: "memory" (one node), or a Redis for any number of them:
-  -- "redis://user:password@host:6379/0", "unix:///run/redis.sock?db=0".
+  -- "redis://user:password@host:6379/0", "rediss://..." over TLS, "unix:///run/redis.sock?db=0",
+  -- "redis+sentinel://host1:26379,host2:26379/mymaster/0".
   -- store = "memory",
+
+  redis = {
+    -- File of the authorities that a rediss:// must be known by, or "off": the system's.
+    -- ca = "off",
+  },
+
   -- Peers whose X-Forwarded-For is believed: addresses and blocks.
   -- trusted_proxies = {},
 

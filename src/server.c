@@ -11,6 +11,7 @@
 #include "core/hub.h"
 #include "core/socket.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "routes.h"
 #include "script/script.h"
 #include "store/memory.h"
@@ -35,6 +36,7 @@ struct worker {
     struct random random;
     struct net net;
     struct core core;
+    struct tls_context *store_tls; /* NULL: the store has no need of it */
     struct routes routes;
     struct entry *entries;
     size_t entry_count;
@@ -79,6 +81,7 @@ static void connections_close(struct worker *w, struct list *conns) {
 static void worker_fini(struct worker *w) {
     if (w->core.store) w->core.store->ops->close(w->core.store);
     connections_close(w, &w->net.outgoing);
+    if (w->store_tls) tls_context_unref(w->store_tls);
     net_fini(&w->net);
     mem_free(w->routes.sites);
     mem_free(w->entries);
@@ -87,11 +90,22 @@ static void worker_fini(struct worker *w) {
     loop_free(w->loop);
 }
 
+/* Whom to trust where the URL of the store asks for TLS. False and a line of error. */
+static bool store_trust(struct worker *w, struct text *error) {
+    const char *reason;
+    if (strncmp(w->config->store, "rediss", 6)) return true;
+    w->store_tls = tls_context_new(w->config->redis_ca, &reason);
+    if (!w->store_tls) text_format(error, "redis.ca: %s", reason);
+    return w->store_tls != NULL;
+}
+
 static bool store_open(struct worker *w, struct text *error) {
     const char *url = w->config->store;
-    w->core.store = strcmp(url, "memory") ? redis_store_new(&w->core, &w->net, url, &hub_events)
-                                          : memory_store_new(&w->core, &hub_events);
-    if (!w->core.store) text_format(error, "store: %s is no URL of a Redis", url);
+    if (!store_trust(w, error)) return false;
+    w->core.store = strcmp(url, "memory")
+                        ? redis_store_new(&w->core, &w->net, url, w->store_tls, &hub_events)
+                        : memory_store_new(&w->core, &hub_events);
+    if (!w->core.store) text_str(error, "store: no URL of a Redis");
     return w->core.store != NULL;
 }
 

@@ -3,6 +3,7 @@
 -- R-REDISDOWN of RELIABILITY.md in their short form; SECURITY.md A1, A2, A8, A13, A14, B1, B3, B4.
 
 local fleet = require "spec.support.fleet"
+local gateway = require "spec.support.gateway"
 local redis = require "spec.support.redis"
 local token = require "spec.support.token"
 local wait = require "spec.support.wait"
@@ -246,7 +247,7 @@ describe("when Redis", function()
   it("is not there at the start, the gateway serves, and finds it later", function()
     local r = redis.start()
     r:kill()
-    local g = require("spec.support.gateway").start { gateway = { store = r:url(), limits = FAST },
+    local g = gateway.start { gateway = { store = r:url(), limits = FAST },
       sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
     assert.are.equal(503, select(2, token.get(g.port, "/socket/token")).status)
     r:restart()
@@ -256,12 +257,12 @@ describe("when Redis", function()
 
   it("wants a password, it gets that of the URL (B5)", function()
     local r = redis.start { requirepass = "s3cret/&" }
-    local g = require("spec.support.gateway").start {
+    local g = gateway.start {
       gateway = { store = ("redis://:s3cret%%2F%%26@127.0.0.1:%d/3"):format(r.port), limits = FAST },
       sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
     assert.is_true(g:wait_log("connection=moonlatch-commands", 3))
     assert.is_not_nil(login(g))
-    local wrong = require("spec.support.gateway").start {
+    local wrong = gateway.start {
       gateway = { store = ("redis://:other@127.0.0.1:%d"):format(r.port), limits = FAST },
       sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
     assert.is_true(wrong:wait_log("redis refuses us", 3))
@@ -271,12 +272,53 @@ describe("when Redis", function()
 
   it("is at a unix socket, that will do", function()
     local r = redis.start()
-    local g = require("spec.support.gateway").start { gateway = { store = "unix://" .. r.dir .. "/socket?db=2", limits = FAST },
+    local g = gateway.start { gateway = { store = "unix://" .. r.dir .. "/socket?db=2", limits = FAST },
       sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
     assert.is_true(g:wait_log("connection=moonlatch-commands", 3))
     local ann = login(g)
     assert(ann:subscribe("room"))
     ann:publish("room", 1)
     assert.are.equal(1, ann:message("room"))
+  end)
+
+  it("speaks TLS, it is believed only with the right certificate (B6)", function()
+    local r = redis.start_tls()
+    local function over(host, ca)
+      return gateway.start { gateway = { store = ("rediss://%s:%d"):format(host, r.tls_port), redis = { ca = ca }, limits = FAST },
+        sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
+    end
+    for _, host in ipairs { "localhost", "127.0.0.1" } do
+      local g = over(host, r.ca)
+      assert.is_true(g:wait_log("connection=moonlatch-commands", 3))
+      local ann = login(g)
+      assert(ann:subscribe("room"))
+      ann:publish("room", ("x"):rep(60000))
+      assert.are.equal(60000, #ann:message("room"))
+    end
+    local strangers = over("127.0.0.1")
+    assert.is_true(strangers:wait_log("certificate verify failed", 3))
+    assert.are.equal(503, select(2, token.get(strangers.port, "/socket/token")).status)
+    local plain = gateway.start { gateway = { store = r:url(), limits = FAST }, sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
+    assert.is_not_nil(login(plain))
+  end)
+
+  it("fails over, the sentinels' new master is followed (R-FAILOVER)", function()
+    local master = redis.start()
+    local replica = redis.replica(master)
+    assert(wait.for_true(function() return master:call("INFO", "replication"):find("state=online", 1, true) end, 10))
+    local watch = redis.sentinel(master, "mymaster")
+    assert(wait.for_true(function() return #watch:call("SENTINEL", "replicas", "mymaster") == 1 end, 15))
+    local url = ("redis+sentinel://127.0.0.1:1,127.0.0.1:%d/mymaster/0"):format(watch.port)
+    local f = { gateway.start { gateway = { store = url, limits = FAST }, sites = { s = { path = "/" } }, scripts = { s = SCRIPT } } }
+    assert.is_true(f[1]:wait_log("connection=moonlatch-pushes", 3))
+    assert.is_not_nil(wait.for_true(function() return token.get(f[1].port, "/socket/token") end, 3))
+    local ann = login(f[1])
+    assert(ann:subscribe("room"))
+    master:kill()
+    assert.is_true(gap_before(ann, "room", 20))
+    assert.is_truthy(wait.for_true(function() return token.login(f[1].port, {}) end, 5))
+    assert.are.equal("master", replica:call("ROLE")[1])
+    ann:publish("room", "over the new one")
+    assert.are.equal("over the new one", ann:message("room"))
   end)
 end)

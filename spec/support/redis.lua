@@ -109,6 +109,44 @@ function redis.start(options)
   error("redis-server does not start", 2)
 end
 
+-- A replica of another one.
+function redis.replica(master)
+  return redis.start { replicaof = "127.0.0.1 " .. master.port }
+end
+
+-- A sentinel that watches a master and needs nobody's agreement; it has noticed after this many ms.
+function redis.sentinel(master, name, ms)
+  local r = setmetatable({ dir = tmp.dir(), port = free_port(), options = {} }, instance)
+  running[r] = true
+  local lines = { "port " .. r.port, "bind 127.0.0.1", "dir " .. r.dir,
+    ("sentinel monitor %s 127.0.0.1 %d 1"):format(name, master.port),
+    ("sentinel down-after-milliseconds %s %d"):format(name, ms or 300),
+    ("sentinel failover-timeout %s 3000"):format(name) }
+  tmp.write(r.dir .. "/conf", table.concat(lines, "\n") .. "\n")
+  r.process = process.start({ "redis-server", r.dir .. "/conf", "--sentinel" }, r.dir .. "/out", r.dir .. "/log")
+  assert(wait.for_true(function() return answers(r) end, 10), "the sentinel does not start")
+  return r
+end
+
+local CERTIFICATES = [[
+cd %s && exec 2>openssl.log
+openssl ecparam -name prime256v1 -genkey -noout -out ca.key
+openssl req -x509 -new -key ca.key -subj "/CN=spec authority" -days 2 -out ca.pem
+openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+openssl req -new -key key.pem -subj "/CN=redis" -out csr.pem
+printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' > names
+openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem]]
+
+-- One that speaks TLS at r.tls_port, with a certificate for localhost and 127.0.0.1 by the authority r.ca.
+function redis.start_tls()
+  local dir, port = tmp.dir(), free_port()
+  assert(os.execute(CERTIFICATES:format(tmp.quote(dir))), "no certificates")
+  local r = redis.start { ["tls-port"] = port, ["tls-cert-file"] = dir .. "/cert.pem", ["tls-key-file"] = dir .. "/key.pem",
+    ["tls-ca-cert-file"] = dir .. "/ca.pem", ["tls-auth-clients"] = "no" }
+  r.tls_port, r.ca, r.certificates = port, dir .. "/ca.pem", dir
+  return r
+end
+
 -- "redis://:password@127.0.0.1:port/db"
 function instance:url(db)
   local auth = self.password and ":" .. self.password .. "@" or ""
@@ -146,6 +184,7 @@ function instance:stop()
   self:thaw()
   self.process:stop("KILL")
   tmp.remove(self.dir)
+  if self.certificates then tmp.remove(self.certificates) end
 end
 
 -- The commands that clients other than this one send while fn runs, one text each.

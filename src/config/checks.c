@@ -101,9 +101,13 @@ const char *check_library(char *text) {
 const char *check_store(char *text) {
     struct url url;
     if (!strcmp(text, "memory")) return NULL;
-    bool known = url_parse(slice_of(text), &url) &&
-                 (slice_is(url.scheme, "redis") || slice_is(url.scheme, "unix"));
-    return known ? NULL : "must be \"memory\", \"redis://HOST:6379/0\" or \"unix:///PATH\"";
+    static const char *const schemes[] = {"redis", "rediss", "unix", "redis+sentinel",
+                                          "rediss+sentinel"};
+    bool known = url_parse(slice_of(text), &url);
+    size_t i = 0, n = sizeof schemes / sizeof *schemes;
+    while (known && i < n && !slice_is(url.scheme, schemes[i])) i++;
+    return known && i < n ? NULL
+                          : "must be \"memory\", \"redis://HOST:6379/0\" or \"unix:///PATH\"";
 }
 
 const char *check_transport(char *text) {

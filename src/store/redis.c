@@ -457,7 +457,7 @@ static const struct store_ops redis_ops = {
 };
 
 struct store *redis_store_new(struct core *core, struct net *net, const char *url,
-                              const struct store_events *events) {
+                              struct tls_context *tls, const struct store_events *events) {
     struct redis *r = mem_new(sizeof *r);
     struct text beats = {0};
     r->store = (struct store){.ops = &redis_ops, .events = events};
@@ -473,8 +473,8 @@ struct store *redis_store_new(struct core *core, struct net *net, const char *ur
     beat_name(r, &beats);
     sub_add(r, NULL, SUB_BEAT, text_slice(&beats));
     text_fini(&beats);
-    redis_conn_open(&r->commands, net, &r->url, "moonlatch-commands", &commands_ops);
-    redis_conn_open(&r->pushes, net, &r->url, "moonlatch-pushes", &pushes_ops);
+    redis_conn_open(&r->commands, net, &r->url, tls, "moonlatch-commands", &commands_ops);
+    redis_conn_open(&r->pushes, net, &r->url, tls, "moonlatch-pushes", &pushes_ops);
     timer_start(core->loop, &r->tick, 1);
     return &r->store;
 }

@@ -9,9 +9,11 @@
  * and one that is subscribed; both come back by themselves, and while one is away what needs it
  * fails at once. Site scripts' own commands do not go through it.
  *
- * url is as redis_url.h has it; copied. NULL when it is none. */
+ * url is as redis_url.h has it; copied. tls says whom to trust where it asks for that; borrowed, may
+ * be NULL else. NULL when url is none. */
+struct tls_context;
 struct store *redis_store_new(struct core *core, struct net *net, const char *url,
-                              const struct store_events *events)
+                              struct tls_context *tls, const struct store_events *events)
     __attribute__((warn_unused_result));
 
 #endif

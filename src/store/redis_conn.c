@@ -2,17 +2,13 @@
 #include "store/redis_conn.h"
 
 #include "net/dial.h"
+#include "store/redis_reader.h"
+#include "store/redis_sentinel.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <hiredis/hiredis.h>
-#include <stdlib.h>
-
-/* Redis may announce more of anything than there is memory for. */
-#define ELEMENTS_MAX 1048576
-#define INPUT_MAX 67108864
-
-#define WORDS_MAX 1024 /* of one command */
+#include <stdio.h>
 
 struct command {
     struct list link;
@@ -25,38 +21,6 @@ struct command {
 static void set_state(struct redis_conn *r, enum redis_state to) { r->state = (uint8_t)to; }
 
 static uint64_t now_ms(const struct redis_conn *r) { return loop_now_ms(r->net->loop); }
-
-/* ---- the reader ---- */
-
-static void *refuse_large_array(const redisReadTask *task, int elements) {
-    void *(*create)(const redisReadTask *, int) = *(void *(**)(const redisReadTask *, int))task->privdata;
-    return elements > ELEMENTS_MAX ? NULL : create(task, elements);
-}
-
-/* The functions of hiredis's own replies, but for arrays. */
-struct reader {
-    void *(*create_array)(const redisReadTask *, int);
-    redisReplyObjectFunctions functions;
-};
-
-static redisReader *reader_new(void) {
-    redisReader *reader = redisReaderCreate();
-    if (!reader) abort();
-    struct reader *own = mem_new(sizeof *own);
-    own->functions = *reader->fn;
-    own->create_array = reader->fn->createArray;
-    own->functions.createArray = refuse_large_array;
-    reader->fn = &own->functions;
-    reader->privdata = own;
-    return reader;
-}
-
-static void reader_free(redisReader *reader) {
-    if (!reader) return;
-    struct reader *own = reader->privdata;
-    redisReaderFree(reader);
-    mem_free(own);
-}
 
 /* ---- commands ---- */
 
@@ -83,30 +47,13 @@ static void watch_oldest(struct redis_conn *r) {
     timer_start(r->net->loop, &r->timer, due > now ? due - now : 1);
 }
 
-/* Formats and sends; returns the bytes. */
-static size_t transmit(struct redis_conn *r, const struct slice *words, size_t n) {
-    const char *texts[WORDS_MAX];
-    size_t lengths[WORDS_MAX];
-    assert(n <= WORDS_MAX);
-    for (size_t i = 0; i < n; i++) {
-        texts[i] = words[i].p ? words[i].p : "";
-        lengths[i] = words[i].n;
-    }
-    char *bytes;
-    int size = redisFormatCommandArgv(&bytes, (int)n, texts, lengths);
-    if (size < 0) abort();
-    conn_send_copy(r->conn, slice_make(bytes, (size_t)size));
-    free(bytes);
-    return (size_t)size;
-}
-
 static void command_add(struct redis_conn *r, const struct slice *words, size_t n, redis_done *done,
                         void *arg) {
     struct command *c = mem_new(sizeof *c);
     c->done = done;
     c->arg = arg;
     c->due_ms = now_ms(r) + r->net->limits->store_timeout;
-    c->bytes = transmit(r, words, n);
+    c->bytes = redis_transmit(r->conn, words, n);
     list_push(&r->pending, &c->link);
     r->pending_count++;
     r->pending_bytes += c->bytes;
@@ -119,7 +66,7 @@ int redis_conn_send(struct redis_conn *r, const struct slice *words, size_t n, r
     if (r->state != REDIS_UP) return -ENOTCONN;
     if (r->ops->push) {
         assert(!done);
-        transmit(r, words, n);
+        redis_transmit(r->conn, words, n);
         return 0;
     }
     bool full = r->pending_count >= limits->redis_pending;
@@ -142,7 +89,9 @@ static const struct conn_ops ended_ops = {.closed = ignore_closed};
 
 static void drop(struct redis_conn *r) {
     timer_stop(r->net->loop, &r->timer);
+    if (r->sentinel) sentinel_cancel(r->sentinel);
     if (r->dial) dial_cancel(r->dial);
+    r->sentinel = NULL;
     r->dial = NULL;
     if (r->conn) {
         conn_hand_over(r->conn, &ended_ops, NULL);
@@ -219,16 +168,16 @@ static void take_reply(struct redis_conn *r, const redisReply *reply) {
 
 static void on_received(struct conn *c, char *data, size_t n) {
     struct redis_conn *r = c->user;
-    redisReader *reader = r->reader;
-    void *reply = NULL;
-    redisReaderFeed(reader, data, n);
-    while (r->conn == c && redisReaderGetReply(reader, &reply) == REDIS_OK && reply) {
+    const char *error = NULL;
+    redis_reader_feed(r->reader, slice_make(data, n));
+    while (r->conn == c) {
+        redisReply *reply = redis_reader_next(r->reader, &error);
+        if (!reply) break;
         take_reply(r, reply);
         freeReplyObject(reply);
     }
     if (r->conn != c) return;
-    if (reader->err) lose(r, "not the protocol of Redis");
-    else if (reader->len > INPUT_MAX) lose(r, "an answer that is too large");
+    if (error) lose(r, error);
     else watch_oldest(r);
 }
 
@@ -255,9 +204,19 @@ static void on_greeted(void *arg, int status, const redisReply *reply) {
     }
 }
 
-static void greet(struct redis_conn *r, const struct slice *words, size_t n) {
+/* What the sentinels said may be old. */
+static void on_role(void *arg, int status, const redisReply *reply) {
+    struct redis_conn *r = arg;
+    bool master = !status && reply->type == REDIS_REPLY_ARRAY && reply->elements &&
+                  reply->element[0]->type == REDIS_REPLY_STRING &&
+                  !strcmp(reply->element[0]->str, "master");
+    if (master || status) on_greeted(arg, status, reply);
+    else if (r->state == REDIS_GREETING) lose(r, "not the master");
+}
+
+static void greet(struct redis_conn *r, const struct slice *words, size_t n, redis_done *done) {
     r->greetings++;
-    command_add(r, words, n, on_greeted, r);
+    command_add(r, words, n, done, r);
 }
 
 static void greet_all(struct redis_conn *r) {
@@ -266,11 +225,14 @@ static void greet_all(struct redis_conn *r) {
     snprintf(db, sizeof db, "%u", u->db);
     r->greetings = 0;
     if (u->password && u->user)
-        greet(r, (struct slice[]){SLICE("AUTH"), slice_of(u->user), slice_of(u->password)}, 3);
-    else if (u->password) greet(r, (struct slice[]){SLICE("AUTH"), slice_of(u->password)}, 2);
-    if (u->db) greet(r, (struct slice[]){SLICE("SELECT"), slice_of(db)}, 2);
-    greet(r, (struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), slice_of(r->name)}, 3);
-    greet(r, (struct slice[]){SLICE("PING")}, 1);
+        greet(r, (struct slice[]){SLICE("AUTH"), slice_of(u->user), slice_of(u->password)}, 3,
+              on_greeted);
+    else if (u->password)
+        greet(r, (struct slice[]){SLICE("AUTH"), slice_of(u->password)}, 2, on_greeted);
+    if (u->db) greet(r, (struct slice[]){SLICE("SELECT"), slice_of(db)}, 2, on_greeted);
+    if (u->master) greet(r, (struct slice[]){SLICE("ROLE")}, 1, on_role);
+    greet(r, (struct slice[]){SLICE("CLIENT"), SLICE("SETNAME"), slice_of(r->name)}, 3, on_greeted);
+    greet(r, (struct slice[]){SLICE("PING")}, 1, on_greeted);
 }
 
 static void on_dialed(void *arg, struct conn *c, const char *reason) {
@@ -282,22 +244,34 @@ static void on_dialed(void *arg, struct conn *c, const char *reason) {
     }
     r->conn = c;
     conn_hand_over(c, &conn_ops, r);
-    reader_free(r->reader);
-    r->reader = reader_new();
+    redis_reader_free(r->reader);
+    r->reader = redis_reader_new();
     set_state(r, REDIS_GREETING);
     greet_all(r);
 }
 
-static void dial(struct redis_conn *r) {
-    const struct redis_url *u = r->url;
-    struct dial_target target = {.host = u->host, .port = u->port, .path = u->path};
-    set_state(r, REDIS_DIALING);
+static void dial(struct redis_conn *r, const char *host, unsigned port) {
+    struct dial_target target = {
+        .host = host, .port = port, .path = r->url->path, .tls = r->url->tls ? r->tls : NULL};
     r->dial = dial_open(r->net, &target, r->net->limits->redis_connect_timeout, on_dialed, r);
+}
+
+static void on_master(void *arg, const char *host, unsigned port, const char *reason) {
+    struct redis_conn *r = arg;
+    r->sentinel = NULL;
+    if (host) dial(r, host, port);
+    else lose(r, reason);
+}
+
+static void connect_anew(struct redis_conn *r) {
+    set_state(r, REDIS_DIALING);
+    if (r->url->master) r->sentinel = sentinel_ask(r->net, r->url, on_master, r);
+    else dial(r, r->url->host, r->url->port);
 }
 
 static void on_timer(struct timer *t) {
     struct redis_conn *r = container_of(t, struct redis_conn, timer);
-    if (r->state == REDIS_DOWN) dial(r);
+    if (r->state == REDIS_DOWN) connect_anew(r);
     else if (list_empty(&r->pending)) return;
     else if (container_of(r->pending.next, struct command, link)->due_ms <= now_ms(r))
         lose(r, "timeout");
@@ -307,17 +281,17 @@ static void on_timer(struct timer *t) {
 /* ---- life ---- */
 
 void redis_conn_open(struct redis_conn *r, struct net *net, const struct redis_url *url,
-                     const char *name, const struct redis_conn_ops *ops) {
-    *r = (struct redis_conn){.ops = ops, .net = net, .url = url, .name = name};
+                     struct tls_context *tls, const char *name, const struct redis_conn_ops *ops) {
+    *r = (struct redis_conn){.ops = ops, .net = net, .url = url, .tls = tls, .name = name};
     list_init(&r->pending);
     r->timer.fired = on_timer;
-    dial(r);
+    connect_anew(r);
 }
 
 void redis_conn_close(struct redis_conn *r) {
     set_state(r, REDIS_CLOSED);
     drop(r);
     answer_all(r);
-    reader_free(r->reader);
+    redis_reader_free(r->reader);
     r->reader = NULL;
 }

@@ -18,6 +18,8 @@
 struct redisReply;
 struct redis_conn;
 struct dial;
+struct sentinel;
+struct tls_context;
 
 /* status 0: the answer; -EREMOTEIO: the answer is an error of Redis's; -ENOTCONN: there will be
  * none (reply NULL). The reply is dead when this returns. */
@@ -39,8 +41,10 @@ enum redis_state { REDIS_DOWN, REDIS_DIALING, REDIS_GREETING, REDIS_UP, REDIS_CL
 struct redis_conn {
     const struct redis_conn_ops *ops;
     struct net *net;
-    const struct redis_url *url; /* borrowed */
+    const struct redis_url *url; /* borrowed, as tls */
+    struct tls_context *tls;
     const char *name;            /* for the log and CLIENT SETNAME: a constant text */
+    struct sentinel *sentinel;
     struct dial *dial;
     struct conn *conn;
     struct redisReader *reader;
@@ -53,9 +57,10 @@ struct redis_conn {
     bool complained; /* the reason why it is not up is in the log */
 };
 
-/* Starts trying to connect. Nothing is called back before it returns. */
+/* Starts trying to connect; tls says whom to trust where the URL asks for it. Nothing is called back
+ * before it returns. */
 void redis_conn_open(struct redis_conn *r, struct net *net, const struct redis_url *url,
-                     const char *name, const struct redis_conn_ops *ops);
+                     struct tls_context *tls, const char *name, const struct redis_conn_ops *ops);
 
 /* Sends a command of n words. done (may be NULL) comes once, not before this has returned. 0, or
  * without done -ENOTCONN (it is not up) or -ENOBUFS (redis_pending commands wait already). Where
