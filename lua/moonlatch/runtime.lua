@@ -10,11 +10,13 @@
 --                               nil) as: number, true, results... or number, false, error
 --   inbox(), post(inbox, ...), next(inbox, seconds)   next waits; nil, "timeout" when it was in vain
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
+--   node, ask, socket           what nodes.lua wants to know
 --   server                      the table of server functions; the listeners' are added here
 
 local events = require "moonlatch.events"
 local login = require "moonlatch.login"
 local lookup = require "moonlatch.lookup"
+local nodes = require "moonlatch.nodes"
 local request = require "moonlatch.request"
 local routes = require "moonlatch.routes"
 
@@ -68,7 +70,7 @@ end
 
 -- Starts a site. files: what controllers/*.lua returned, by file name; where: the name of init.lua.
 -- Raises when the script is wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
--- login, request.
+-- login, request, asked.
 function runtime.start(core, site, files, where)
   check_site(where, site)
   local state, server = events.new(core), core.server
@@ -83,6 +85,7 @@ function runtime.start(core, site, files, where)
     emit = function(...) return events.emit(state, ...) end,
     login = function(raw, token_route) return login.judge(core, site, raw, token_route) end,
     request = function(raw) return request.describe(raw, core.limits) end,
+    asked = nodes.start(core),
   }
   if site.setup then site.setup(server) end
   return entries

@@ -14,6 +14,7 @@ describe("the demo", function()
     site = assert(loadfile("scripts/demo/init.lua"))()
     site.options = { staff_key = "moon", rooms = { "lobby", "lua", "staff" } }
     entries = runtime.start(core, site, {}, "scripts/demo/init.lua")
+    core.entries = entries
   end)
 
   local ann, eve = { name = "ann", role = "guest" }, { name = "eve", role = "staff" }
@@ -63,7 +64,7 @@ describe("the demo", function()
   end)
 
   it("answers calls", function()
-    core.members = { lobby = { 1, 2 } }
+    core.members = { lobby = { fake.socket(ann), fake.socket(eve) } }
     assert.equal(ann, (entries.call("whoami", ann)))
     assert.same({ { name = "lobby", people = 2 }, { name = "lua", people = 0 }, { name = "staff", people = 0 } },
       (entries.call("rooms", ann)))

@@ -6,6 +6,7 @@
 --   core.run(f, ...)          runs f as a task; its results are in task.results (true, ... or false, error)
 --   core.sleep(seconds)       what a listener that waits does
 --   core.pass(seconds)        wakes who waited long enough
+--   core.entries = runtime.start(core, ...)   for functions of server that ask all nodes
 --   core.hooks, core.observed what the script hears of; core.warnings, core.published
 
 package.path = "lua/?.lua;" .. package.path
@@ -14,7 +15,8 @@ local json = require "dkjson"
 
 local fake = {}
 
-local LIMITS = { rpc_name = 128, rpc_segments = 8, rpc_timeout = 10000, max_query_params = 32, max_cookie_bytes = 4096 }
+local LIMITS = { rpc_name = 128, rpc_segments = 8, rpc_timeout = 10000, call_timeout = 10000,
+  max_query_params = 32, max_cookie_bytes = 4096 }
 
 local function resume(task, ...)
   local results = table.pack(coroutine.resume(task.thread, ...))
@@ -93,6 +95,8 @@ local function add_server(core)
     publish = function(_, channel, value) core.published[#core.published + 1] = { channel, value }; return true end,
     channelSockets = function(_, channel) return core.members and core.members[channel] or {}, false end,
     now = function() return 1000 end,
+    sockets = function() return {}, false end,
+    channels = function() return {}, false end,
   }
 end
 
@@ -101,15 +105,22 @@ function fake.new(limits)
   core.json = { null = json.null, array_mt = {}, encode = json.encode }
   function core.set_hook(name, value) core.hooks[name] = value end
   function core.set_after(name, flag) core.observed[name] = flag end
+  core.node = "node-1"
+  function core.socket(sid) return core.sockets and core.sockets[sid] end
+  function core.ask(_, _, question) return { core.entries.asked(question) }, true end -- the only node
   function core.warn(text) core.warnings[#core.warnings + 1] = text end
   add_tasks(core)
   add_server(core)
   return core
 end
 
+local serial = 0
+
 -- A socket for controllers and listeners; calls is what its client answers to socket:rpc, by name.
 function fake.socket(auth, calls)
-  local socket = { auth = auth, session = auth, host = "chat.example.com:8080", ip = "192.0.2.1", ips = {}, asked = {} }
+  serial = serial + 1
+  local socket = { sid = ("node-1%016d"):format(serial), auth = auth, session = auth, asked = {},
+    host = "chat.example.com:8080", ip = "192.0.2.1", ips = {} }
   function socket:rpc(name, args)
     self.asked[#self.asked + 1] = { name, args }
     local answer = calls and calls[name]

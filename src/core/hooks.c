@@ -3,6 +3,8 @@
  * absent hook is not asked. */
 #include "core/hooks.h"
 
+#include "core/ask.h"
+
 static enum verdict allow_op(struct op *op) {
     (void)op;
     return ALLOW;
@@ -45,6 +47,14 @@ static void ignore_channel(struct site *site, struct slice channel) {
     (void)channel;
 }
 
+static void answer_nothing(struct site *site, struct slice node, struct slice id,
+                           struct slice question) {
+    (void)question;
+    struct buf *answer = buf_copy(SLICE("{\"error\":\"unavailable\"}"));
+    ask_reply(site, node, id, answer);
+    buf_unref(answer);
+}
+
 static void refuse_login(struct login *l) { login_finish(l, LOGIN_REFUSED); }
 
 const struct hooks no_hooks = {
@@ -59,6 +69,7 @@ const struct hooks no_hooks = {
     .occupied = ignore_channel,
     .vacated = ignore_channel,
     .gap = ignore_channel,
+    .asked = answer_nothing,
     .login = refuse_login,
     .forget = ignore_socket,
 };

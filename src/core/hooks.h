@@ -51,6 +51,9 @@ struct hooks {
     void (*vacated)(struct site *site, struct slice channel);
     /* Members of this channel here may have missed messages. */
     void (*gap)(struct site *site, struct slice channel);
+    /* Another node, or this one, asks something (ask.h): ask_reply(site, node, id, ...), now or later.
+     */
+    void (*asked)(struct site *site, struct slice node, struct slice id, struct slice question);
     /* Judges l->request; login_finish, now or later. */
     void (*login)(struct login *l);
     /* The socket's memory goes: forget socket->script. Asked only when that is not NULL. */

@@ -5,6 +5,8 @@
  * once: nobody can keep names alive that nobody is in. */
 #include "core/hub.h"
 
+#include "core/ask.h"
+
 #include <errno.h>
 
 /* Somebody who waits for a subscription to be live. */
@@ -306,6 +308,8 @@ static void unsubscribe_all(struct site *site, struct slice name) {
 static void on_control(struct site *site, struct slice name, struct buf *body) {
     if (slice_is(name, "broadcast")) broadcast(site, body);
     else if (slice_is(name, "unsubscribeAll")) unsubscribe_all(site, buf_slice(body));
+    else if (slice_is(name, "ask")) ask_received(site, body);
+    else if (slice_is(name, "answer")) answer_received(site, body);
 }
 
 /* ---- the store comes and goes ---- */

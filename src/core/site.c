@@ -29,6 +29,7 @@ void site_free(struct site *site) {
     map_fini(&site->sockets);
     map_fini(&site->channels);
     map_fini(&site->users);
+    map_fini(&site->asks);
     list_remove(&site->link);
     mem_free(site->endpoints);
     mem_free(site);

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "core/ask.h"
 #include "core/msg.h"
 
 /* What a client reads of an error in a script: the id, which the log has too, and nothing else. */
@@ -392,6 +393,52 @@ static enum verdict on_filter(struct socket *s, const struct msg *m, struct buf 
     return f.allowed ? ALLOW : DENY;
 }
 
+/* ---- asked: a node wants to know something ---- */
+
+struct asked {
+    struct task task;
+    struct site *site;
+    struct buf *node, *id;
+    struct slice question; /* lent for push */
+    struct text json;
+};
+
+static int asked_push(lua_State *L, struct task *t) {
+    runtime_push(L, ENTRY_ASKED);
+    lua_json_push(L, container_of(t, struct asked, task)->question);
+    return 1;
+}
+
+static void asked_take(lua_State *L, struct task *t) {
+    struct asked *a = container_of(t, struct asked, task);
+    lua_json_encode(L, 1, &a->json, t->vm->limits->script_string);
+}
+
+static void asked_ended(struct task *t, enum task_end how, const struct script_error *error) {
+    struct asked *a = container_of(t, struct asked, task);
+    (void)error;
+    struct buf *answer = how == TASK_DONE ? text_take(&a->json)
+                                          : buf_copy(SLICE("{\"error\":\"unavailable\"}"));
+    if (how != TASK_CANCELLED) ask_reply(a->site, buf_slice(a->node), buf_slice(a->id), answer);
+    buf_unref(answer);
+    buf_unref(a->node);
+    buf_unref(a->id);
+    text_fini(&a->json);
+    mem_free(a);
+}
+
+static const struct task_kind asked_kind = {"ask", true, asked_push, asked_take, asked_ended};
+
+static void on_asked(struct site *site, struct slice node, struct slice id,
+                     struct slice question) {
+    struct asked *a = mem_new(sizeof *a);
+    a->site = site;
+    a->node = buf_copy(node);
+    a->id = buf_copy(id);
+    a->question = question;
+    task_start(runtime_of_site(site)->vm, &a->task, &asked_kind);
+}
+
 /* ---- login ---- */
 
 struct login_work {
@@ -484,6 +531,7 @@ const struct hooks script_hooks = {
     .occupied = on_occupied,
     .vacated = on_vacated,
     .gap = on_gap,
+    .asked = on_asked,
     .login = on_login,
     .forget = handle_forget,
 };

@@ -9,6 +9,7 @@
  * The child holds the inbox by a reference in the registry until it has ended. */
 #include "script/lib_core.h"
 
+#include "script/lib_ask.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
 #include "script/lib_socket.h"
@@ -285,6 +286,14 @@ static int core_warn(lua_State *L) {
     return 0;
 }
 
+/* socket(sid): of this node, or nil */
+static int core_socket(lua_State *L) {
+    struct socket *s = socket_find(vm_of(L)->site, lua_check_slice(L, 1));
+    if (!s || !socket_is_open(s) || !socket_is_admitted(s)) return 0;
+    handle_push(L, s);
+    return 1;
+}
+
 /* ---- the table ---- */
 
 /* stack: -> limits: those that the library reads, as integers */
@@ -300,7 +309,8 @@ static void push_limits(lua_State *L, const struct runtime *rt) {
 static const luaL_Reg functions[] = {{"start", core_start},       {"inbox", core_inbox},
                                      {"post", core_post},         {"next", core_next},
                                      {"set_hook", core_set_hook}, {"set_after", core_set_after},
-                                     {"warn", core_warn},         {NULL, NULL}};
+                                     {"warn", core_warn},         {"socket", core_socket},
+                                     {"ask", lib_core_ask},       {NULL, NULL}};
 
 void lib_core_push(lua_State *L, struct runtime *rt) {
     luaL_newmetatable(L, META);
@@ -312,6 +322,8 @@ void lib_core_push(lua_State *L, struct runtime *rt) {
     luaL_newlib(L, functions);
     push_limits(L, rt);
     lua_setfield(L, -2, "limits");
+    lua_pushstring(L, rt->site->core->node);
+    lua_setfield(L, -2, "node");
     vm_require(L, "moonlatch.json");
     lua_setfield(L, -2, "json");
     lib_server_push(L);

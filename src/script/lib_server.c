@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a script can do with its site as a whole. The first argument of every function is the server
  * object itself; which site is meant is known from the state. Functions about channels are in
- * lib_channel.c, timers in lib_timer.c. */
+ * lib_channel.c, timers in lib_timer.c. They know the sockets of this node; lua/moonlatch/nodes.lua
+ * makes of them what reaches all nodes. */
 #include "script/lib_server.h"
 
 #include "script/lib_call.h"
@@ -11,12 +12,9 @@
 
 #include <time.h>
 
-/* rpc(socket or sid, name, args, options) */
+/* rpc(socket, name, args, options) */
 static int server_rpc(lua_State *L) {
-    struct socket *s = lua_type(L, 2) == LUA_TSTRING
-                           ? socket_find(vm_of(L)->site, lua_check_slice(L, 2))
-                           : handle_check(L, 2);
-    return lua_call_client(L, s && socket_is_open(s) ? s : NULL, "server:rpc", 3);
+    return lua_call_client(L, handle_check(L, 2), "server:rpc", 3);
 }
 
 /* now(): seconds since 1970, with a fraction */

@@ -19,6 +19,7 @@ enum entry {
     ENTRY_EMIT,
     ENTRY_LOGIN,
     ENTRY_REQUEST,
+    ENTRY_ASKED,
     ENTRIES
 };
 

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 
 static const char *const entry_names[ENTRIES] = {"call", "permit", "authenticated", "after",
-                                                 "emit", "login",  "request"};
+                                                 "emit", "login",  "request",       "asked"};
 
 struct buf *runtime_encode(lua_State *L, int index) {
     struct runtime *rt = runtime_of(vm_of(L));

@@ -284,7 +284,7 @@ static void deliver_word(struct redis *r, struct site *site, struct slice payloa
     struct buf *body = NULL;
     struct slice name = slice_upto(payload, space), said = slice_from(payload, space + 1);
     if (slice_is(name, "unsubscribeAll")) body = buf_copy(said);
-    else if (space < payload.n) body = redis_body(site, said);
+    else if (space < payload.n) body = redis_said(said);
     if (body) r->store.events->control(site, name, body);
     else drop_message(r, site, "not a word");
     buf_unref(body);

@@ -18,6 +18,9 @@ void redis_name(struct text *out, const struct site *site, enum redis_name kind,
     text_add(out, rest);
 }
 
+/* Lists of sockets with their auth data may be long. */
+#define WORD_MAX 4194304
+
 /* What other nodes' clients sent was bounded there; the rest of the world can publish as well. */
 static const struct json_limits wide = {64, 1000000, 100000, false};
 
@@ -43,6 +46,12 @@ struct buf *redis_body(const struct site *site, struct slice payload) {
     struct text t = {0};
     json_quote(&t, payload);
     return text_take(&t);
+}
+
+struct buf *redis_said(struct slice text) {
+    if (text.n > WORD_MAX) return NULL;
+    struct slice json = as_json(text, JSON_NONE);
+    return json.p ? buf_copy(json) : NULL;
 }
 
 static bool is_about_the_request(struct slice name) {

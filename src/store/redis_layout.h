@@ -38,6 +38,9 @@ struct buf *redis_payload(const struct site *site, struct buf *body)
 struct buf *redis_body(const struct site *site, struct slice payload)
     __attribute__((warn_unused_result));
 
+/* What a word says, the same. */
+struct buf *redis_said(struct slice text) __attribute__((warn_unused_result));
+
 /* The auth data in a token's data: a checked JSON object, the caller's; NULL when it is none. */
 struct buf *redis_auth(const struct site *site, struct slice data)
     __attribute__((warn_unused_result));
