@@ -252,6 +252,8 @@ return {
     -- redis_pending_bytes = "16M",
     -- Between tries to reconnect, at most; the first comes after a twentieth of it; "10ms" to "1m".
     -- redis_backoff = "2s",
+    -- Commands of a script that wait for Redis; 1 to 1000000.
+    -- redis_calls = 256,
 
     -- ---- process ----
     -- From SIGTERM to the end, at most; "100ms" to "1h".

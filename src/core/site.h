@@ -95,6 +95,7 @@ struct site {
     struct map channels;       /* struct channel by name */
     struct map sockets;        /* struct socket by sid */
     struct map users;          /* sockets by user: private to user.c */
+    void *stored;              /* the store's own */
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
     struct rate publishes;

@@ -49,10 +49,10 @@ static int crypto_random(lua_State *L) {
 
 /* ---- digests and encodings ---- */
 
-static int push_digest(lua_State *L, const unsigned char digest[32], int form_arg) {
+static int push_digest(lua_State *L, const unsigned char *digest, size_t n, int form_arg) {
     static const char *const forms[] = {"hex", "raw", "base64url", NULL};
     int form = luaL_checkoption(L, form_arg, "hex", forms);
-    struct slice s = slice_make(digest, 32);
+    struct slice s = slice_make(digest, n);
     struct text *out = scratch(L);
     if (form == 0) hex_encode(out, s);
     else if (form == 1) text_add(out, s);
@@ -64,13 +64,19 @@ static int push_digest(lua_State *L, const unsigned char digest[32], int form_ar
 static int crypto_sha256(lua_State *L) {
     unsigned char digest[32];
     digest_sha256(check_slice(L, 1), digest);
-    return push_digest(L, digest, 2);
+    return push_digest(L, digest, sizeof digest, 2);
+}
+
+static int crypto_sha1(lua_State *L) {
+    unsigned char digest[20];
+    digest_sha1(check_slice(L, 1), digest);
+    return push_digest(L, digest, sizeof digest, 2);
 }
 
 static int crypto_hmac_sha256(lua_State *L) {
     unsigned char digest[32];
     digest_hmac_sha256(check_slice(L, 1), check_slice(L, 2), digest);
-    return push_digest(L, digest, 3);
+    return push_digest(L, digest, sizeof digest, 3);
 }
 
 static int crypto_base64_encode(lua_State *L) {
@@ -273,6 +279,7 @@ int lib_crypto_open(lua_State *L, struct random *random) {
     static const luaL_Reg functions[] = {
         {"uuid", crypto_uuid},
         {"random", crypto_random},
+        {"sha1", crypto_sha1},
         {"sha256", crypto_sha256},
         {"hmac_sha256", crypto_hmac_sha256},
         {"base64_encode", crypto_base64_encode},

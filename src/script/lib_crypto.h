@@ -12,6 +12,7 @@ struct random;
  *   uuid()                              a UUID version 4
  *   random(n)                           n random bytes, 1 to 1024
  *   sha256(text [, form])               form: "hex" (default), "raw" or "base64url"
+ *   sha1(text [, form])                 for protocols that name it; not for secrets
  *   hmac_sha256(key, text [, form])
  *   base64_encode(s)  base64url_encode(s)
  *   base64_decode(s)  base64url_decode(s)   the bytes, or nil, "malformed"

@@ -6,9 +6,7 @@
  *
  * A connection may be half dead without a word. So the node publishes to itself by one connection
  * and listens on the other; three beats that do not come end it. */
-#include "store/redis.h"
-
-#include "store/redis_conn.h"
+#include "store/redis_inner.h"
 #include "store/redis_layout.h"
 
 #include <errno.h>
@@ -30,21 +28,11 @@ struct sub {
     char name[];
 };
 
-struct redis {
-    struct store store;
-    struct core *core;
-    struct net *net;
-    struct redis_url url;
-    struct redis_conn commands, pushes;
-    struct map subs;
-    struct deferred subscribe; /* sends what is wanted and not sent */
-    uint64_t sent, confirmed;  /* SUBSCRIBEs of this connection, name by name */
-    struct timer tick;
-    unsigned ticks;
-    uint64_t heard_ms; /* the last push */
-};
+static const struct store_ops redis_ops;
 
-static struct redis *redis_of(struct store *st) { return container_of(st, struct redis, store); }
+struct redis *redis_of(struct store *st) {
+    return st->ops == &redis_ops ? container_of(st, struct redis, store) : NULL;
+}
 
 static void drop_message(struct redis *r, const struct site *site, const char *reason) {
     metrics_count(r->core->metrics, "store_dropped_total", "reason", reason,
@@ -427,6 +415,7 @@ static void token_take(struct store *st, struct site *site, struct slice id, sto
 
 static void redis_stop(struct store *st) {
     struct redis *r = redis_of(st);
+    LIST_EACH(&r->core->sites, link) redis_site_close(container_of(link, struct site, link));
     timer_stop(r->core->loop, &r->tick);
     deferred_cancel(&r->subscribe);
     redis_conn_close(&r->commands);
@@ -463,6 +452,7 @@ struct store *redis_store_new(struct core *core, struct net *net, const char *ur
     r->store = (struct store){.ops = &redis_ops, .events = events};
     r->core = core;
     r->net = net;
+    r->tls = tls;
     deferred_init(&r->subscribe, on_subscribe);
     r->tick.fired = on_tick;
     if (!redis_url_parse(&r->url, slice_of(url))) {

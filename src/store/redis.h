@@ -16,4 +16,19 @@ struct store *redis_store_new(struct core *core, struct net *net, const char *ur
                               struct tls_context *tls, const struct store_events *events)
     __attribute__((warn_unused_result));
 
+/* ---- for site scripts ---- */
+
+/* Opens the site's own connection for the commands of its script, once; before the first of them.
+ * Does nothing when st is no Redis. */
+void redis_site_open(struct store *st, struct site *site);
+
+/* Ends it; commands that wait are answered first, with -ENOTCONN. */
+void redis_site_close(struct site *site);
+
+/* Sends a command of n words, which are borrowed. done comes with the reply as redis_pack.h has it
+ * (status 0 or -EREMOTEIO), or with -ENOTCONN. 0, or without done: -ENOTCONN (Redis is away, or st is
+ * none), -ENOBUFS (redis_calls of this site wait already). */
+int redis_site_send(struct store *st, struct site *site, const struct slice *words, size_t n,
+                    store_done *done, void *arg);
+
 #endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef STORE_REDIS_INNER_H
+#define STORE_REDIS_INNER_H
+
+#include "store/redis.h"
+#include "store/redis_conn.h"
+
+/* What the parts of the Redis store share. Nobody else includes this. */
+
+struct redis {
+    struct store store;
+    struct core *core;
+    struct net *net;
+    struct redis_url url;
+    struct tls_context *tls;
+    struct redis_conn commands, pushes;
+    struct map subs;
+    struct deferred subscribe; /* sends what is wanted and not sent */
+    uint64_t sent, confirmed;  /* SUBSCRIBEs of this connection, name by name */
+    struct timer tick;
+    unsigned ticks;
+    uint64_t heard_ms; /* the last push */
+};
+
+/* NULL when st is another store. */
+struct redis *redis_of(struct store *st);
+
+#endif
