@@ -156,6 +156,9 @@ return {
     -- tokens_per_ip_burst = 500,
     -- Unused tokens in the memory store; 1 to 100000000.
     -- memory_tokens = 100000,
+    -- Messages kept for histories in the memory store; then the longest silent channels lose
+    -- theirs; "64K" to "1024G".
+    -- memory_history = "256M",
     -- Failed authentications of one public address in a minute; then 429 for a minute; 1 to
     -- 1000000.
     -- failed_auth_per_ip = 10,

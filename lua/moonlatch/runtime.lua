@@ -11,9 +11,11 @@
 --   inbox(), post(inbox, ...), next(inbox, seconds)   next waits; nil, "timeout" when it was in vain
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
 --   node, ask, socket           what nodes.lua wants to know
+--   history                     the same for history.lua
 --   server                      the table of server functions; the listeners' are added here
 
 local events = require "moonlatch.events"
+local history = require "moonlatch.history"
 local login = require "moonlatch.login"
 local lookup = require "moonlatch.lookup"
 local nodes = require "moonlatch.nodes"
@@ -75,6 +77,7 @@ function runtime.start(core, site, files, where)
   check_site(where, site)
   local state, server = events.new(core), core.server
   add_listening(server, state)
+  history.start(core)
   function server.publishFilter(_, fn) set_filter(core, fn) end
   set_filter(core, site.filter)
   local entries = {

@@ -2,8 +2,11 @@
 -- What the README says is what happens: its files are written, and its commands are run.
 
 local gateway = require "spec.support.gateway"
+local process = require "spec.support.process"
+local redis = require "spec.support.redis"
 local tmp = require "spec.support.tmp"
 local token = require "spec.support.token"
+local wait = require "spec.support.wait"
 
 -- The fenced blocks of the README: { kind = "sh", name = what stands behind it, text = }.
 local function blocks()
@@ -48,6 +51,38 @@ describe("the README", function()
       end
     end
   end
+
+  it("starts two nodes as it says, and the chat works across", function()
+    local lines, ports, started = {}, {}, {}
+    for _, block in ipairs(blocks()) do
+      if block.kind == "bash" then
+        for line in block.text:gmatch("[^\n]+") do lines[#lines + 1] = line end
+      end
+    end
+    assert.are.equal(3, #lines)
+    for _, port in ipairs { "6380", "8001", "8002" } do ports[port] = redis.free_port() end
+    for i, line in ipairs(lines) do
+      local command = line:gsub(" &$", ""):gsub("%d%d%d%d", function(port) return ports[port] and tostring(ports[port]) end)
+      started[i] = process.start({ "bash", "-c", ("cd '%s' && exec %s"):format(dir, command) }, dir .. "/out" .. i,
+        dir .. "/log" .. i)
+    end
+    local ok, err = pcall(function()
+      for i = 2, 3 do
+        assert.is_truthy(wait.for_true(function() return (tmp.read(dir .. "/log" .. i) or ""):find("moonlatch%-pushes") end))
+      end
+      local ann = assert(token.login(ports["8001"], { query = "name=ann" }))
+      local bob = assert(token.login(ports["8002"], { query = "name=bob" }))
+      assert(ann:subscribe("lobby") and bob:subscribe("lobby"))
+      ann:publish("lobby", { text = "hello" })
+      assert.are.equal("hello", bob:message("lobby").text)
+      bob:publish("lobby", { text = "hello, ann" })
+      assert.are.equal("hello", ann:message("lobby").text)
+      assert.are.equal("hello, ann", ann:message("lobby").text)
+      assert.are.equal(2, ann:rpc("rooms")[1].people)
+    end)
+    for i = #started, 1, -1 do started[i]:stop() end
+    assert(ok, err)
+  end)
 
   it("names files, and shows a conversation that works", function()
     local names = {}

@@ -310,7 +310,7 @@ for _, how in ipairs { "SockJS", "plain WebSocket" } do
       for on, names in pairs {
         socket = { "rpc", "send", "subscribe", "unsubscribe", "close" },
         server = { "rpc", "publish", "broadcast", "subscribe", "unsubscribe", "unsubscribeAll", "sockets", "channels",
-          "channelSockets", "enableCleanup", "publishFilter", "on", "before", "after", "once", "removeListener",
+          "channelSockets", "history", "enableCleanup", "publishFilter", "on", "before", "after", "once", "removeListener",
           "removeAllListeners", "every", "delay", "now" },
       } do
         for _, name in ipairs(names) do

@@ -67,7 +67,7 @@ end
 
 -- ---- the server ----------------------------------------------------------------------------------
 
-local function free_port()
+function redis.free_port()
   local s = assert(socket.bind("127.0.0.1", 0))
   local _, port = s:getsockname()
   s:close()
@@ -100,7 +100,7 @@ end
 function redis.start(options)
   options = options or {}
   for _ = 1, 5 do
-    local r = setmetatable({ dir = tmp.dir(), port = free_port(), options = options,
+    local r = setmetatable({ dir = tmp.dir(), port = redis.free_port(), options = options,
       password = options.requirepass }, instance)
     running[r] = true
     if launch(r) then return r end
@@ -116,7 +116,7 @@ end
 
 -- A sentinel that watches a master and needs nobody's agreement; it has noticed after this many ms.
 function redis.sentinel(master, name, ms)
-  local r = setmetatable({ dir = tmp.dir(), port = free_port(), options = {} }, instance)
+  local r = setmetatable({ dir = tmp.dir(), port = redis.free_port(), options = {} }, instance)
   running[r] = true
   local lines = { "port " .. r.port, "bind 127.0.0.1", "dir " .. r.dir,
     ("sentinel monitor %s 127.0.0.1 %d 1"):format(name, master.port),
@@ -139,7 +139,7 @@ openssl x509 -req -in csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -
 
 -- One that speaks TLS at r.tls_port, with a certificate for localhost and 127.0.0.1 by the authority r.ca.
 function redis.start_tls()
-  local dir, port = tmp.dir(), free_port()
+  local dir, port = tmp.dir(), redis.free_port()
   assert(os.execute(CERTIFICATES:format(tmp.quote(dir))), "no certificates")
   local r = redis.start { ["tls-port"] = port, ["tls-cert-file"] = dir .. "/cert.pem", ["tls-key-file"] = dir .. "/key.pem",
     ["tls-ca-cert-file"] = dir .. "/ca.pem", ["tls-auth-clients"] = "no" }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config/site.h"
 
+#include "config/channels.h"
 #include "config/checks.h"
 #include "config/options.h"
 #include "config/paths.h"
@@ -328,6 +329,8 @@ static const struct key site_keys[] = {
      .help = "folder in that of the script whose files are served below path; default false"},
     {.name = "slow", .type = &key_choice, .offset = SITE(slow), .text = "close|drop",
      .help = "what happens to a socket that does not keep up"},
+    {.name = "channels", .type = &key_channels, .offset = SITE(channels),
+     .help = "what is special about channels, by pattern: { [\"room:*\"] = { history = { size = 100 } } }"},
     {.name = "redis.layout", .type = &key_choice, .offset = SITE(layout),
      .text = "moonlatch|node-token-sockjs",
      .help = "names and forms of its tokens and channels in Redis"},
@@ -392,6 +395,7 @@ void config_site_read(struct reader *r, const struct config *config, const char 
     text_fini(&path);
     keys_read(r, site_keys, table, site);
     site_check_limits(r, config, conf_get(table, "limits"), site);
+    config_channels_read(r, conf_get(table, "channels"), site);
     endpoints_read(r, conf_get(table, "endpoints"), site);
     site_find_folders(r, config, table, site);
 }
@@ -400,6 +404,7 @@ void config_site_fini(struct site_conf *site) {
     for (size_t i = 0; i < site->endpoint_count; i++)
         keys_fini(endpoint_keys, &site->endpoints[i]);
     mem_free(site->endpoints);
+    config_channels_fini(site);
     keys_fini(site_keys, site);
     mem_free(site->name);
     mem_free(site->file);

@@ -20,6 +20,9 @@ struct channel {
     struct list joins;   /* struct join: who waits until it is live */
     bool live;           /* the store brings what is published on it */
     bool missed;         /* it did not for a while: members may have missed something */
+    const struct channel_conf *history; /* NULL: it has none */
+    struct position top;  /* of the last message that came, where it has a history */
+    struct held *held;    /* what comes while missed messages are fetched; NULL: none are */
     bool walked;         /* a walk is under way: it outlives its last member until the end of it */
     char name[];
 };
@@ -30,18 +33,31 @@ struct member {
     struct member *next; /* of the same socket */
     struct socket *socket;
     struct channel *channel;
-    bool gap; /* it may have missed a message: it is told so before the next */
+    bool gap;    /* it may have missed a message: it is told so before the next */
+    bool behind; /* it missed what the channel fetches now */
+    struct held *held; /* what comes while it is brought up to date; NULL: it is */
+    uint64_t seen;     /* of the channel's history it has all up to here, or did not ask for it */
 };
 
 /* Why a channel's name is not to be had: NULL when it is. Clients and scripts alike. */
 const char *channel_name_error(const struct site *site, struct slice name);
 
-/* Makes socket a member, if it is none yet; done (may be NULL) is called when the subscription is
- * live (status 0) or is not within store_timeout (a negative errno: then it is no member, unless it
- * was one before), never before this returns. Returns 0, or what done is not called for: -EMFILE
- * when the socket has too many channels, -ENFILE when there are too many. */
-int hub_subscribe(struct socket *socket, struct slice channel, void (*done)(void *arg, int status),
-                  void *arg);
+/* How a subscribe ended. */
+struct joined {
+    int status;          /* 0: it is live; or a negative errno: it is no member, unless it was one */
+    struct position top; /* of the channel's history when it began; empty: there is none */
+    bool asked;          /* since was given, and the channel has a history */
+    bool recovered;      /* all messages after since follow */
+};
+typedef void hub_joined(void *arg, const struct joined *joined);
+
+/* Makes socket a member, if it is none yet; done is called when the subscription is live, or is not
+ * within store_timeout, never before this returns. since (NULL: none) is the place of the last
+ * message that it had: what came after that is sent right after done, if all of it is kept; else it
+ * is told of the gap. Returns 0, or what done is not called for: -EMFILE when the socket has too
+ * many channels, -ENFILE when there are too many. */
+int hub_subscribe(struct socket *socket, struct slice channel, const struct position *since,
+                  hub_joined *done, void *arg);
 
 /* Ends a membership, if there is one. */
 bool hub_unsubscribe(struct socket *socket, struct slice channel);

@@ -4,12 +4,22 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-struct msg *msg_new(struct slice channel, struct buf *body) {
+bool position_read(const struct json_value *epoch, const struct json_value *offset,
+                   struct position *at) {
+    *at = (struct position){0};
+    if (epoch->type != JSON_STRING || epoch->raw.n != EPOCH_LENGTH + 2) return false;
+    if (memchr(epoch->raw.p, '\\', epoch->raw.n) || !slice_u64(offset->raw, &at->offset)) return false;
+    memcpy(at->epoch, epoch->raw.p + 1, EPOCH_LENGTH);
+    return true;
+}
+
+struct msg *msg_new(struct slice channel, struct buf *body, const struct position *at) {
     struct msg *m = mem_new(sizeof *m + channel.n);
     m->refs = 1;
     if (channel.n) memcpy(m->name, channel.p, channel.n);
     m->channel = slice_make(m->name, channel.n);
     m->body = buf_ref(body);
+    if (at) m->at = *at;
     return m;
 }
 
@@ -26,6 +36,9 @@ struct buf *msg_json(const struct msg *m) {
     json_quote(&t, m->channel);
     text_add(&t, SLICE(",\"message\":"));
     text_add(&t, buf_slice(m->body));
+    if (m->at.epoch[0])
+        text_format(&t, ",\"offset\":%llu,\"epoch\":\"%s\"", (unsigned long long)m->at.offset,
+                    m->at.epoch);
     text_char(&t, '}');
     return text_take(&t);
 }

@@ -9,10 +9,23 @@
 
 #define MSG_WIRES 8
 
+/* Where a message stands in the history of its channel (history.h). An empty epoch: nowhere. */
+#define EPOCH_LENGTH 8
+struct position {
+    uint64_t offset;
+    char epoch[EPOCH_LENGTH + 1];
+};
+
+/* Reads one from two members of a checked object; false when they are not of this form. */
+struct json_value;
+bool position_read(const struct json_value *epoch, const struct json_value *offset,
+                   struct position *at);
+
 struct msg {
     uint32_t refs;
     struct slice channel; /* in the msg's own memory */
     struct buf *body;     /* JSON, the very bytes that the publisher sent */
+    struct position at;   /* in the channel's history, if it has one */
     struct {
         const struct dialect *dialect;
         struct buf *(*wrap)(struct slice text);
@@ -21,8 +34,8 @@ struct msg {
     char name[];        /* private */
 };
 
-/* Copies channel, references body. */
-struct msg *msg_new(struct slice channel, struct buf *body)
+/* Copies channel, and at (NULL: nowhere); references body. */
+struct msg *msg_new(struct slice channel, struct buf *body, const struct position *at)
     __attribute__((returns_nonnull, warn_unused_result));
 static inline struct msg *msg_ref(struct msg *m) {
     m->refs++;
@@ -30,7 +43,8 @@ static inline struct msg *msg_ref(struct msg *m) {
 }
 void msg_unref(struct msg *m);
 
-/* {"channel":...,"message":...}: how JSON dialects render it. The caller owns it. */
+/* {"channel":...,"message":...}, with "offset" and "epoch" where there is a history: how JSON
+ * dialects render it. The caller owns it. */
 struct buf *msg_json(const struct msg *m) __attribute__((returns_nonnull, warn_unused_result));
 
 /* The bytes to send to a session of this dialect, made at first use. The caller owns a reference.

@@ -94,9 +94,10 @@ static const char *op_refusal(struct op *op) {
 
 static void run_queue(struct socket *socket);
 
-static void on_subscribed(void *arg, int status) {
+static void on_subscribed(void *arg, const struct joined *joined) {
     struct op *op = arg;
-    if (status) op_fail_text(op, "unavailable");
+    op->joined = joined;
+    if (joined->status) op_fail_text(op, "unavailable");
     else op_finish(op);
 }
 
@@ -105,7 +106,8 @@ static void do_subscribe(struct op *op) {
         op_finish(op);
         return;
     }
-    int status = hub_subscribe(op->socket, op->channel, on_subscribed, op);
+    const struct position *since = op->since.epoch[0] ? &op->since : NULL;
+    int status = hub_subscribe(op->socket, op->channel, since, on_subscribed, op);
     if (status) op_fail_text(op, status == -EMFILE ? "channel_limit" : "overload");
 }
 

@@ -2,6 +2,7 @@
 #ifndef CORE_OP_H
 #define CORE_OP_H
 
+#include "core/msg.h"
 #include "core/socket.h"
 
 /* One thing a client asked for. It holds the client's message (one copy), its socket, and in the
@@ -22,6 +23,8 @@ enum op_state {
     OP_FINISHED
 };
 
+struct joined;
+
 struct op {
     struct list link; /* in the socket's work */
     uint8_t kind, state;
@@ -36,6 +39,8 @@ struct op {
     struct slice request;  /* raw JSON of req; empty: there was none */
     struct slice channel;  /* plain text: where it had escapes, in names */
     struct slice name;     /* of the controller, plain text */
+    struct position since; /* of a subscribe: what its client had last; empty epoch: nothing */
+    const struct joined *joined; /* how a subscribe ended, while it is answered */
     struct slice data;     /* raw JSON of what is published */
     struct text names;     /* room for unescaped texts */
     struct buf *replacement; /* what data points into after op_replace */

@@ -52,6 +52,14 @@ struct token_conf {
     bool reauth;       /* a second auth message replaces the first's data */
 };
 
+/* What is special about the channels that a pattern names. */
+struct channel_conf {
+    char *pattern; /* "*" in it stands for any characters */
+    bool history;  /* messages are kept */
+    uint64_t history_size;   /* so many of them */
+    uint64_t history_ttl_ms; /* until so long after the last */
+};
+
 struct site_conf {
     char *name;
     char *file;          /* where it was read, for messages */
@@ -66,6 +74,8 @@ struct site_conf {
     struct buf *options; /* JSON object: site.options */
     struct endpoint_conf *endpoints;
     size_t endpoint_count;
+    struct channel_conf *channels;
+    size_t channel_count;
     struct token_conf token;
     enum slow_policy slow;
     enum store_layout layout; /* names and forms in Redis */

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "core/core.h"
+#include "core/msg.h"
 
 /* Shared state behind one interface: what one node must know of another goes through here. Every
  * function returns at once; what takes time answers through done, exactly once and never before the
@@ -12,14 +13,19 @@
  * -ETIMEDOUT. */
 
 struct store;
+struct channel_conf;
+
+#define HISTORY_NEWEST UINT64_MAX
 
 /* data is borrowed; NULL when there is none. */
 typedef void store_done(void *arg, int status, struct buf *data);
 
 /* What the store says to the hub, from the loop. Borrowed arguments. */
 struct store_events {
-    /* A message was published on a channel that somebody here subscribed. */
-    void (*published)(struct site *site, struct slice channel, struct buf *body);
+    /* A message was published on a channel that somebody here subscribed; at is its place in the
+     * history, NULL where there is none. */
+    void (*published)(struct site *site, struct slice channel, struct buf *body,
+                      const struct position *at);
     /* A word to all nodes, or to this one, came: name is "broadcast", "unsubscribeAll", "ask" or
      * "answer". */
     void (*control)(struct site *site, struct slice name, struct buf *body);
@@ -34,9 +40,14 @@ struct store_ops {
     const char *name;
     /* Publishes on all nodes, this one included; of one node's calls in their order. done (may be
      * NULL) with the number of nodes that it went to. 0, or a negative errno, and then done does
-     * not come. */
+     * not come. history: the message is kept as that says; NULL: it is not. */
     int (*publish)(struct store *st, struct site *site, struct slice channel, struct buf *body,
-                   store_done *done, void *arg);
+                   const struct channel_conf *history, store_done *done, void *arg);
+    /* Brings at most limit messages of a channel's history as a page (history.h): those after the
+     * offset since, or with HISTORY_NEWEST the newest. A channel that has none yet gets an epoch. */
+    void (*history)(struct store *st, struct site *site, struct slice channel,
+                    const struct channel_conf *history, uint64_t since, uint64_t limit,
+                    store_done *done, void *arg);
     /* A word to all nodes (node empty), or to the one of this id. Else as publish. */
     int (*control)(struct store *st, struct site *site, struct slice node, struct slice name,
                    struct buf *body, store_done *done, void *arg);

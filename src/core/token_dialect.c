@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "core/call.h"
 #include "core/hooks.h"
+#include "core/hub.h"
 #include "core/msg.h"
 #include "core/token.h"
 
@@ -51,6 +52,16 @@ static void left(struct socket *s, struct slice channel) {
 }
 static void gap(struct socket *s, struct slice channel) { internal_send(s, "gap", channel); }
 
+/* Where the history is, and whether the client gets what it missed: "offset" and "epoch" to come back
+ * with, "recovered" when it came with some. */
+static void add_position(struct text *t, const struct joined *joined) {
+    if (!joined) return;
+    if (joined->top.epoch[0])
+        text_format(t, ",\"offset\":%llu,\"epoch\":\"%s\"", (unsigned long long)joined->top.offset,
+                    joined->top.epoch);
+    if (joined->asked) text_format(t, ",\"recovered\":%s", joined->recovered ? "true" : "false");
+}
+
 /* The 3.1.0 form, which browser client 3.1.3 needs for its callback. */
 static void subscribed_send(const struct op *op) {
     struct text t = {0};
@@ -60,6 +71,7 @@ static void subscribed_send(const struct op *op) {
     add_member(&t, "uuid", op->uuid);
     text_char(&t, ',');
     add_channel(&t, op->channel);
+    add_position(&t, op->joined);
     text_add(&t, SLICE("}}"));
     frame_send(op->socket, &t);
 }
@@ -239,12 +251,22 @@ static bool take_data(struct op *op, const struct json_value *request) {
     return true;
 }
 
+/* What the client had last, if it says so. */
+static void take_since(struct op *op, const struct json_value *request) {
+    struct json_value epoch = json_member(request->raw, SLICE("epoch"));
+    struct json_value offset = json_member(request->raw, SLICE("offset"));
+    if (epoch.type == JSON_NONE && offset.type == JSON_NONE) return;
+    if (!position_read(&epoch, &offset, &op->since))
+        op->since = (struct position){.epoch = "?"}; /* nobody's: so it hears that it cannot */
+}
+
 static void command(struct socket *s, const struct envelope *e, enum op_kind kind) {
     const struct json_value *request = &e->values[REQ];
     if (request->type == JSON_OBJECT) {
         struct op *op = op_of(s, kind, e);
         bool complete = (kind == OP_BROADCAST || take_channel(op, request)) &&
                         (kind < OP_PUBLISH || take_data(op, request));
+        if (complete && kind == OP_SUBSCRIBE) take_since(op, request);
         if (complete) op_start(op);
         else op_abandon(op, "Invalid request");
         return;

@@ -31,9 +31,9 @@ struct joining {
     struct buf *channel;
 };
 
-static void on_joined(void *arg, int status) {
+static void on_joined(void *arg, const struct joined *joined) {
     struct joining *j = arg;
-    if (status == 0 && socket_is_open(j->socket))
+    if (joined->status == 0 && socket_is_open(j->socket))
         j->socket->dialect->joined(j->socket, buf_slice(j->channel));
     socket_unref(j->socket);
     buf_unref(j->channel);
@@ -47,8 +47,8 @@ int lua_channel_subscribe(lua_State *L, struct socket *s, struct slice channel) 
     struct joining *j = mem_new(sizeof *j);
     j->socket = socket_ref(s);
     j->channel = buf_copy(channel);
-    if (hub_subscribe(s, channel, on_joined, j)) {
-        on_joined(j, -1);
+    if (hub_subscribe(s, channel, NULL, on_joined, j)) {
+        on_joined(j, &(struct joined){.status = -1});
         return lua_push_failure(L, "limit");
     }
     lua_pushboolean(L, true);

@@ -10,6 +10,7 @@
 #include "script/lib_core.h"
 
 #include "script/lib_ask.h"
+#include "script/lib_history.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
 #include "script/lib_socket.h"
@@ -310,7 +311,8 @@ static const luaL_Reg functions[] = {{"start", core_start},       {"inbox", core
                                      {"post", core_post},         {"next", core_next},
                                      {"set_hook", core_set_hook}, {"set_after", core_set_after},
                                      {"warn", core_warn},         {"socket", core_socket},
-                                     {"ask", lib_core_ask},       {NULL, NULL}};
+                                     {"ask", lib_core_ask},       {"history", lib_core_history},
+                                     {NULL, NULL}};
 
 void lib_core_push(lua_State *L, struct runtime *rt) {
     luaL_newmetatable(L, META);

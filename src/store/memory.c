@@ -2,6 +2,7 @@
 #include "store/memory.h"
 
 #include "core/site.h"
+#include "store/memory_history.h"
 
 #include <errno.h>
 
@@ -14,6 +15,7 @@ struct event {
     store_done *done; /* may be NULL, but for ANSWER */
     void *arg;
     int status;
+    struct position at; /* PUBLISHED on a channel with a history */
     size_t name_n;
     char name[]; /* channel, or name of the word */
 };
@@ -35,6 +37,7 @@ struct memory {
     struct map tokens;
     struct list by_age; /* struct token in the order of their making */
     struct timer sweep;
+    struct histories histories;
 };
 
 /* How often dead tokens that nobody asked for are thrown away. */
@@ -44,8 +47,8 @@ static struct memory *memory_of(struct store *st) { return container_of(st, stru
 
 /* ---- events ---- */
 
-static void event_add(struct memory *m, int kind, struct site *site, struct slice name,
-                      struct buf *body, store_done *done, void *arg, int status) {
+static struct event *event_add(struct memory *m, int kind, struct site *site, struct slice name,
+                               struct buf *body, store_done *done, void *arg, int status) {
     struct event *e = mem_new(sizeof *e + name.n);
     e->kind = kind;
     e->site = site;
@@ -58,6 +61,7 @@ static void event_add(struct memory *m, int kind, struct site *site, struct slic
     list_push(&m->events, &e->link);
     m->event_count++;
     loop_defer(m->core->loop, LOOP_DELIVER, &m->deliver);
+    return e;
 }
 
 static struct event *event_take(struct memory *m, struct list *link) {
@@ -74,7 +78,9 @@ static void event_free(struct event *e) {
 static void event_happen(struct memory *m, struct event *e) {
     struct slice name = slice_make(e->name, e->name_n);
     switch (e->kind) {
-    case PUBLISHED: m->store.events->published(e->site, name, e->body); break;
+    case PUBLISHED:
+        m->store.events->published(e->site, name, e->body, e->at.epoch[0] ? &e->at : NULL);
+        break;
     case CONTROL: m->store.events->control(e->site, name, e->body); break;
     case LIVE: m->store.events->live(e->site, name); break;
     case ANSWER: break;
@@ -95,9 +101,21 @@ static void on_deliver(struct deferred *d) {
 
 /* Whatever is said, one node hears it: this one. */
 static int publish(struct store *st, struct site *site, struct slice channel, struct buf *body,
-                   store_done *done, void *arg) {
-    event_add(memory_of(st), PUBLISHED, site, channel, body, done, arg, 1);
+                   const struct channel_conf *history, store_done *done, void *arg) {
+    struct memory *m = memory_of(st);
+    struct event *e = event_add(m, PUBLISHED, site, channel, body, done, arg, 1);
+    if (history) histories_add(&m->histories, site, channel, history, body, &e->at);
     return 0;
+}
+
+/* At its turn: what was published before it has been delivered by then. */
+static void history(struct store *st, struct site *site, struct slice channel,
+                    const struct channel_conf *conf, uint64_t since, uint64_t limit,
+                    store_done *done, void *arg) {
+    struct memory *m = memory_of(st);
+    struct buf *page = histories_page(&m->histories, site, channel, conf, since, limit);
+    event_add(m, ANSWER, site, (struct slice){NULL, 0}, page, done, arg, 0);
+    buf_unref(page);
 }
 
 static int control(struct store *st, struct site *site, struct slice node, struct slice name,
@@ -203,6 +221,7 @@ static void memory_close(struct store *st) {
         token_free(m, container_of(m->by_age.next, struct token, by_age));
     map_fini(&m->tokens);
     timer_stop(m->core->loop, &m->sweep);
+    histories_fini(&m->histories);
     deferred_cancel(&m->deliver);
     mem_free(m);
 }
@@ -210,6 +229,7 @@ static void memory_close(struct store *st) {
 static const struct store_ops memory_ops = {
     .name = "memory",
     .publish = publish,
+    .history = history,
     .control = control,
     .subscribe = subscribe,
     .unsubscribe = unsubscribe,
@@ -227,5 +247,6 @@ struct store *memory_store_new(struct core *core, const struct store_events *eve
     list_init(&m->by_age);
     deferred_init(&m->deliver, on_deliver);
     m->sweep.fired = on_sweep;
+    histories_init(&m->histories, core);
     return &m->store;
 }

@@ -7,6 +7,7 @@
  * A connection may be half dead without a word. So the node publishes to itself by one connection
  * and listens on the other; three beats that do not come end it. */
 #include "store/redis_inner.h"
+#include "store/redis_history.h"
 #include "store/redis_layout.h"
 
 #include <errno.h>
@@ -58,7 +59,7 @@ static struct call *call_new(struct redis *r, struct site *site, store_done *don
 static void call_end(struct call *c, int status, struct buf *data) {
     struct call ended = *c;
     mem_free(c);
-    ended.done(ended.arg, status, data);
+    if (ended.done) ended.done(ended.arg, status, data);
 }
 
 /* What the caller hears when Redis could not or would not. */
@@ -89,6 +90,7 @@ static void refuse(struct call *c, int status) {
 
 static void on_published(void *arg, int status, const redisReply *reply) {
     struct call *c = arg;
+    redis_history_check(&c->redis->commands, reply);
     if (!status && reply->type != REDIS_REPLY_INTEGER) status = -EREMOTEIO;
     int nodes = status ? failure(status) : reply->integer < INT32_MAX ? (int)reply->integer : 0;
     call_end(c, nodes, NULL);
@@ -104,8 +106,21 @@ static int publish_to(struct redis *r, struct site *site, struct slice name, str
     return status;
 }
 
+/* A shared site has no histories: its other programs would not understand the messages. */
+static int publish_kept(struct redis *r, struct site *site, struct slice channel,
+                        struct buf *body, const struct channel_conf *history, store_done *done,
+                        void *arg) {
+    struct call *c = call_new(r, site, done, arg);
+    int status =
+        redis_history_publish(&r->commands, r->core->random, site, channel, history,
+                              buf_slice(body), on_published, c);
+    if (status) mem_free(c);
+    return status;
+}
+
 static int publish(struct store *st, struct site *site, struct slice channel, struct buf *body,
-                   store_done *done, void *arg) {
+                   const struct channel_conf *history, store_done *done, void *arg) {
+    if (history) return publish_kept(redis_of(st), site, channel, body, history, done, arg);
     struct text name = {0};
     struct buf *payload = redis_payload(site, body);
     redis_name(&name, site, REDIS_CHANNEL, channel);
@@ -148,6 +163,65 @@ static int control(struct store *st, struct site *site, struct slice node, struc
     buf_unref(payload);
     text_fini(&to);
     return status;
+}
+
+static void on_history(void *arg, int status, const redisReply *reply) {
+    redis_history_check(&((struct call *)arg)->redis->commands, reply);
+    struct buf *page = status ? NULL : redis_history_page(reply);
+    call_end(arg, page ? 0 : status ? failure(status) : -ENOTCONN, page);
+    buf_unref(page);
+}
+
+/* A read that waits for the connection: the other one has come back first. */
+struct waiting {
+    struct list link; /* in redis->reads */
+    struct call *call;
+    struct buf *channel;
+    const struct channel_conf *conf;
+    uint64_t since, limit, due_ms;
+};
+
+static int read_history(struct redis *r, const struct waiting *w) {
+    return redis_history_read(&r->commands, r->core->random, w->call->site,
+                              buf_slice(w->channel), w->conf, w->since, w->limit, on_history,
+                              w->call);
+}
+
+static void history(struct store *st, struct site *site, struct slice channel,
+                    const struct channel_conf *conf, uint64_t since, uint64_t limit,
+                    store_done *done, void *arg) {
+    struct redis *r = redis_of(st);
+    struct waiting *w = mem_new(sizeof *w);
+    *w = (struct waiting){.call = call_new(r, site, done, arg),
+                          .channel = buf_copy(channel),
+                          .conf = conf,
+                          .since = since,
+                          .limit = limit,
+                          .due_ms = loop_now_ms(r->core->loop) + r->core->limits->store_timeout};
+    list_push(&r->reads, &w->link);
+    if (r->pushes.state != REDIS_UP) w->due_ms = 0; /* nothing is there, not one of the two only */
+    loop_defer(r->core->loop, LOOP_DELIVER, &r->read);
+}
+
+/* Sends what can be sent; what has waited too long fails, and at the end everything. */
+static void on_read(struct deferred *d) {
+    struct redis *r = container_of(d, struct redis, read);
+    bool up = r->commands.state == REDIS_UP, over = r->commands.state == REDIS_CLOSED;
+    struct list all;
+    list_init(&all);
+    list_move(&all, &r->reads);
+    for (struct list *link; (link = list_pop(&all));) {
+        struct waiting *w = container_of(link, struct waiting, link);
+        bool late = over || w->due_ms <= loop_now_ms(r->core->loop);
+        int status = up ? read_history(r, w) : late ? -ENOTCONN : 0;
+        if (!up && !late) {
+            list_push(&r->reads, link);
+            continue;
+        }
+        if (status) refuse(w->call, status);
+        buf_unref(w->channel);
+        mem_free(w);
+    }
 }
 
 /* ---- subscriptions ---- */
@@ -252,6 +326,8 @@ static void on_confirmed(struct redis *r, struct slice name) {
 }
 
 static void deliver(struct redis *r, const struct sub *s, struct slice payload) {
+    struct position at;
+    bool kept = !site_is_shared(s->site) && redis_history_place(&payload, &at);
     struct buf *body = redis_body(s->site, payload);
     if (!body) {
         drop_message(r, s->site, "not JSON");
@@ -259,7 +335,7 @@ static void deliver(struct redis *r, const struct sub *s, struct slice payload) 
     }
     if (s->kind == SUB_CHANNEL) {
         struct buf *channel = buf_copy(slice_from(s->link.key, s->channel_at));
-        r->store.events->published(s->site, buf_slice(channel), body);
+        r->store.events->published(s->site, buf_slice(channel), body, kept ? &at : NULL);
         buf_unref(channel);
     } else {
         r->store.events->control(s->site, SLICE("broadcast"), body);
@@ -324,7 +400,13 @@ static void on_push(struct redis_conn *conn, const redisReply *reply) {
 
 /* ---- connections ---- */
 
-static void on_commands(struct redis_conn *conn) { (void)conn; }
+static void on_commands_up(struct redis_conn *conn) {
+    struct redis *r = container_of(conn, struct redis, commands);
+    redis_history_load(conn);
+    loop_defer(r->core->loop, LOOP_DELIVER, &r->read);
+}
+
+static void on_commands_down(struct redis_conn *conn) { (void)conn; }
 
 static void on_pushes_up(struct redis_conn *conn) {
     struct redis *r = container_of(conn, struct redis, pushes);
@@ -344,7 +426,7 @@ static void on_pushes_down(struct redis_conn *conn) {
     r->store.events->away(r->core);
 }
 
-static const struct redis_conn_ops commands_ops = {.up = on_commands, .down = on_commands};
+static const struct redis_conn_ops commands_ops = {.up = on_commands_up, .down = on_commands_down};
 static const struct redis_conn_ops pushes_ops = {
     .up = on_pushes_up, .down = on_pushes_down, .push = on_push};
 
@@ -362,6 +444,7 @@ static void on_tick(struct timer *t) {
     bool both = r->commands.state == REDIS_UP && r->pushes.state == REDIS_UP;
     if (!both) r->heard_ms = now;
     if (now - r->heard_ms >= BEATS_MISSED * every) redis_conn_reset(&r->pushes, "no heartbeat");
+    if (!list_empty(&r->reads)) loop_defer(r->core->loop, LOOP_DELIVER, &r->read);
     if (r->ticks++ % TICKS_PER_BEAT == 0) beat(r);
     timer_start(r->core->loop, &r->tick, every / TICKS_PER_BEAT);
 }
@@ -420,12 +503,14 @@ static void redis_stop(struct store *st) {
     deferred_cancel(&r->subscribe);
     redis_conn_close(&r->commands);
     redis_conn_close(&r->pushes);
+    on_read(&r->read);
 }
 
 static void redis_close(struct store *st) {
     struct redis *r = redis_of(st);
     redis_stop(st);
     deferred_cancel(&r->subscribe);
+    deferred_cancel(&r->read);
     for (struct map_link *l; (l = map_next(&r->subs, NULL));)
         sub_free(r, container_of(l, struct sub, link));
     map_fini(&r->subs);
@@ -436,6 +521,7 @@ static void redis_close(struct store *st) {
 static const struct store_ops redis_ops = {
     .name = "redis",
     .publish = publish,
+    .history = history,
     .control = control,
     .subscribe = subscribe,
     .unsubscribe = unsubscribe,
@@ -454,6 +540,8 @@ struct store *redis_store_new(struct core *core, struct net *net, const char *ur
     r->net = net;
     r->tls = tls;
     deferred_init(&r->subscribe, on_subscribe);
+    deferred_init(&r->read, on_read);
+    list_init(&r->reads);
     r->tick.fired = on_tick;
     if (!redis_url_parse(&r->url, slice_of(url))) {
         redis_url_fini(&r->url);

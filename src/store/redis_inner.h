@@ -16,6 +16,8 @@ struct redis {
     struct redis_conn commands, pushes;
     struct map subs;
     struct deferred subscribe; /* sends what is wanted and not sent */
+    struct list reads;         /* struct waiting: of histories, not sent yet */
+    struct deferred read;      /* sends them */
     uint64_t sent, confirmed;  /* SUBSCRIBEs of this connection, name by name */
     struct timer tick;
     unsigned ticks;

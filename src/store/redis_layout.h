@@ -7,7 +7,10 @@
 /* What the store's things are called in Redis, and how messages travel.
  *
  *   moonlatch:{site}:token:ID      a token's data: a JSON object; expires
- *   moonlatch:{site}:ch:CHANNEL    messages: JSON, the very bytes of the publisher
+ *   moonlatch:{site}:ch:CHANNEL    messages: JSON, the very bytes of the publisher; of a channel with
+ *                                  a history "#EPOCH:OFFSET:" and these
+ *   moonlatch:{site}:hist:CHANNEL  its history: a stream, the offset as the first part of the ids
+ *   moonlatch:{site}:meta:CHANNEL  its epoch (e) and the offset of its last message (o): a hash
  *   moonlatch:{site}:all           words to all nodes: NAME, a space, and what it says
  *   moonlatch:{site}:node:NODE     words to one node
  *   moonlatch:beat:NODE            a node's heartbeats to itself
@@ -16,7 +19,7 @@
  * program's names, which have no prefix, and its forms: a token's data may have __host, __ip and
  * __ips, texts are published bare, and its words to all go by ___all___ and ___sync___. */
 
-enum redis_name { REDIS_TOKEN, REDIS_CHANNEL, REDIS_ALL, REDIS_NODE };
+enum redis_name { REDIS_TOKEN, REDIS_CHANNEL, REDIS_ALL, REDIS_NODE, REDIS_HISTORY, REDIS_META };
 
 /* Appends the name; rest is the id, the channel or the node. */
 void redis_name(struct text *out, const struct site *site, enum redis_name kind, struct slice rest);
