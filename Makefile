@@ -126,6 +126,12 @@ layers: ## check who includes whom
 bench: all ## measure against the bare epoll yardstick; writes bench/RESULTS.md
 	@bench/run
 
+.PHONY: chaos
+chaos: deps-test ## random faults of Redis under load, for CHAOS_SECONDS (60), and fail-overs
+	@$(MAKE) --no-print-directory all && spec/interop/setup.sh
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-60} node --test spec/interop/chaos_test.mjs
+	for i in $$(seq $${FAILOVERS:-5}); do $(BUSTED) --filter R-FAILOVER spec/gateway/redis_spec.lua || exit 1; done
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf build

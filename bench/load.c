@@ -26,6 +26,7 @@ struct options {
     const char *scenario, *path, *publish_path, *token_path;
     enum wire wire;
     int port, conns, flight, seconds, cpu;
+    int publish_port; /* of another node; 0: the same */
     bool fresh; /* a new connection for every token, too */
     pid_t pid;
 };
@@ -221,7 +222,9 @@ static void scenario_fanout(struct run *run) {
             body);
     stamped_make(&run->message, o->wire, text);
     for (int i = 0; i < o->conns; i++) subscribe(run);
+    if (o->publish_port) run->client.port = o->publish_port;
     run->publisher = ready_peer(run, o->publish_path ? o->publish_path : o->path);
+    run->client.port = o->port;
     run->client.message = delivery_came;
     run->missing = o->conns;
     stamped_send(&run->message, run->publisher, clock_ns());
@@ -333,6 +336,8 @@ static void option_read(struct options *o, const char *name, const char *value) 
         o->path = value;
     else if (!strcmp(name, "--publish-path"))
         o->publish_path = value;
+    else if (!strcmp(name, "--publish-port"))
+        o->publish_port = atoi(value);
     else if (!strcmp(name, "--token-path"))
         o->token_path = value;
     else if (!strcmp(name, "--conns"))

@@ -113,6 +113,7 @@ describe("moonlatch.redis", function()
     assert.is_truthy(seen.errors[1][2]:find("^WRONGTYPE"))
     assert.are.equal(200, c:rpc("many", 200))
     assert.are.equal("limit", c:rpc("many", 300))
+    assert.is_nil(r:call("GET", "moonlatch:{s}:kv:k201") or nil) -- all of them, or none
     assert.are.same({ "nil", "too_large" }, c:rpc("large", 1024 * 1024))
     assert.are.same({ "OK" }, c:rpc("large", 1000 * 1000))
   end)

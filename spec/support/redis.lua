@@ -155,6 +155,9 @@ end
 
 function instance:call(...)
   if not self.link or self.link.stream.closed then self.link = redis.connect(self.port, self.password) end
+  local reply, err = self.link:call(...)
+  if err ~= "closed" then return reply, err end
+  self.link = redis.connect(self.port, self.password) -- a sentinel reconfigures by cutting its clients off
   return self.link:call(...)
 end
 

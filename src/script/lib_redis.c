@@ -136,6 +136,11 @@ static int wire_send(lua_State *L) {
     if (bytes_of(L, count, words) > vm_of(L)->limits->script_string)
         return lua_push_failure(L, "too_large");
     luaL_checkstack(L, 4, NULL);
+    struct site *site = vm_of(L)->site;
+    if (site->stored && redis_site_room(site) < count) { /* all of them, or none */
+        site_limit(site, "redis_calls");
+        return lua_push_failure(L, "limit");
+    }
     struct sending *s = mem_new(sizeof *s + count * sizeof *s->replies);
     s->count = count;
     s->wait.push = push_replies;

@@ -25,9 +25,12 @@ void redis_site_open(struct store *st, struct site *site);
 /* Ends it; commands that wait are answered first, with -ENOTCONN. */
 void redis_site_close(struct site *site);
 
+/* How many commands may be sent now before redis_calls is reached. */
+size_t redis_site_room(const struct site *site);
+
 /* Sends a command of n words, which are borrowed. done comes with the reply as redis_pack.h has it
  * (status 0 or -EREMOTEIO), or with -ENOTCONN. 0, or without done: -ENOTCONN (Redis is away, or st is
- * none), -ENOBUFS (redis_calls of this site wait already). */
+ * none), -ENOBUFS (there is no room, or none for commands of all sites). */
 int redis_site_send(struct store *st, struct site *site, const struct slice *words, size_t n,
                     store_done *done, void *arg);
 

@@ -55,14 +55,17 @@ static void on_reply(void *arg, int status, const redisReply *reply) {
     buf_unref(packed);
 }
 
+size_t redis_site_room(const struct site *site) {
+    const struct site_conn *s = site->stored;
+    uint64_t most = site->limits->redis_calls;
+    return s && s->waiting < most ? (size_t)(most - s->waiting) : 0;
+}
+
 int redis_site_send(struct store *st, struct site *site, const struct slice *words, size_t n,
                     store_done *done, void *arg) {
     struct site_conn *s = site->stored;
     if (!redis_of(st) || !s) return -ENOTCONN;
-    if (s->waiting >= site->limits->redis_calls) {
-        site_limit(site, "redis_calls");
-        return -ENOBUFS;
-    }
+    if (!redis_site_room(site)) return -ENOBUFS;
     struct site_call *call = mem_new(sizeof *call);
     *call = (struct site_call){.from = s, .done = done, .arg = arg};
     int status = redis_conn_send(&s->conn, words, n, on_reply, call);
