@@ -157,7 +157,7 @@ static void note_taken(void *arg, int status, struct buf *auth) {
 static struct token_result issue(struct world *w, uint64_t ttl_ms) {
     struct token_result r = {.status = 1};
     struct buf *auth = buf_copy(SLICE("{\"name\":\"ann\"}"));
-    assert_int_equal(token_issue(w->site, auth, ttl_ms, note_token, &r), 0);
+    assert_int_equal(token_issue(w->site, auth, NULL, ttl_ms, note_token, &r), 0);
     assert_int_equal(r.count, 0); /* never before it returns */
     buf_unref(auth);
     loop_settle(w->loop);
@@ -201,7 +201,7 @@ static void a_token_of_another_site_is_unknown(void **state) {
 static void auth_data_has_a_bound(void **state) {
     struct world *w = *state;
     struct buf *large = buf_new(w->site->limits->token_data + 1);
-    assert_int_equal(token_issue(w->site, large, 1000, note_token, NULL), -E2BIG);
+    assert_int_equal(token_issue(w->site, large, NULL, 1000, note_token, NULL), -E2BIG);
     buf_unref(large);
 }
 
@@ -211,7 +211,7 @@ static void the_store_of_tokens_has_a_bound(void **state) {
     struct buf *auth = buf_copy(SLICE("{}"));
     w->conf.limits.memory_tokens = 1;
     issue(w, 30000);
-    assert_int_equal(token_issue(w->site, auth, 30000, note_token, &r), 0);
+    assert_int_equal(token_issue(w->site, auth, NULL, 30000, note_token, &r), 0);
     loop_settle(w->loop);
     assert_int_equal(r.status, -ENOSPC);
     buf_unref(auth);

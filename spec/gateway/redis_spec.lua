@@ -7,6 +7,7 @@ local gateway = require "spec.support.gateway"
 local redis = require "spec.support.redis"
 local token = require "spec.support.token"
 local wait = require "spec.support.wait"
+local ws = require "spec.support.ws"
 
 local SCRIPT = [[
   local site = {}
@@ -242,6 +243,29 @@ describe("when Redis", function()
     assert.is_true(gap_before(ann, "room", 3))
     ann:publish("room", 1)
     assert.are.equal(1, ann:message("room"))
+  end)
+
+  it("cuts the subscriptions, sockets of the dialect raw are told as well", function()
+    local f = start { nodes = 1, sites = { s = { path = "/",
+      endpoints = { { path = "/sockets", transport = "sockjs", dialect = "token" },
+        { path = "/raw", transport = "websocket", dialect = "raw" } } } },
+      scripts = { s = SCRIPT:gsub("return site%s*$", [[
+        local setup = site.setup
+        function site.setup(server)
+          setup(server)
+          server:on("connect", function(socket) if socket.endpoint == "/raw" then socket:subscribe("room") end end)
+          server:on("message", function(socket) socket:send(socket.channels) end)
+        end
+        return site]]) } }
+    local raw, ann = ws.connect(f[1].port, "/raw"), login(f[1])
+    raw:send("where am I?")
+    assert.are.equal('["room"]', (raw:receive()))
+    ann:publish("room", { x = 1 })
+    assert.are.equal('{"channel":"room","message":{"x":1}}', (raw:receive()))
+    f.redis:call("CLIENT", "KILL", "TYPE", "pubsub")
+    assert.are.equal('{"channel":"room","gap":true}', (raw:receive()))
+    ann:publish("room", 2)
+    assert.are.equal('{"channel":"room","message":2}', (raw:receive()))
   end)
 
   it("is not there at the start, the gateway serves, and finds it later", function()

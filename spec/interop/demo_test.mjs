@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openPage, startBrowser } from "./browser.mjs";
 import { startGateway } from "./gateway.mjs";
+import { startRedis } from "./original/original.mjs";
 
 const ARGS = ["--conf", "conf", "--scripts", "scripts", "--set", "limits.drain_timeout=1s",
   "--set", "limits.drain_spread=0"];
@@ -95,4 +96,23 @@ test("the demo page", async (t) => {
     await say(ann, "still here");
     await line(ann, "still here");
   });
+});
+
+test("the demo page on two nodes over one Redis", LIMIT, async (t) => {
+  const browser = await startBrowser(t);
+  const args = [...ARGS, "--set", `store=unix://${await startRedis(t)}`];
+  const nodes = [await startGateway(t, { args }), await startGateway(t, { args })];
+  for (const node of nodes) {
+    await node.logged(/connection=moonlatch-commands/);
+    await node.logged(/connection=moonlatch-pushes/);
+  }
+  const ann = await enter(t, browser, nodes[0], "ann");
+  const bob = await enter(t, browser, nodes[1], "bob");
+  await say(ann, "hello over there");
+  await line(bob, "hello over there");
+  await say(bob, "hello back");
+  await line(ann, "hello back");
+  await ann.click("#refresh");
+  await ann.waitForSelector("#rooms button:has-text('lobby (2)')");
+  assert.deepEqual([...ann.errors, ...bob.errors], []);
 });

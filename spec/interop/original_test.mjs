@@ -87,6 +87,8 @@ async function acrossBoth(from, to) {
   assert.deepEqual(told, { name: "bob", query: { name: "bob" } });
   const session = await enter(to, from, "mode=session");
   assert.deepEqual(await session.ask("who.am.i"), { name: "of the session", list: [], deep: { n: null } });
+  const where = await session.ask("where"); // known from the token, where the request was made
+  assert.equal(where.ip.replace("::ffff:", ""), "127.0.0.1");
   for (const actor of [ann, bob]) {
     actor.say({ rpc: "_subscribe", req: { channel: "room" }, uuid: "s" });
     await actor.until((message) => message.internal && message.command === "subscribe");

@@ -13,6 +13,7 @@
  * -ETIMEDOUT. */
 
 struct store;
+struct handshake;
 struct channel_conf;
 
 #define HISTORY_NEWEST UINT64_MAX
@@ -55,9 +56,10 @@ struct store_ops {
      * left. */
     void (*subscribe)(struct store *st, struct site *site, struct slice channel);
     void (*unsubscribe)(struct store *st, struct site *site, struct slice channel);
-    /* Keeps data under id for ttl_ms. */
+    /* Keeps data under id for ttl_ms. from (may be NULL) is the request that it was issued to, for
+     * stores whose other programs want to know. */
     void (*token_put)(struct store *st, struct site *site, struct slice id, struct buf *data,
-                      uint64_t ttl_ms, store_done *done, void *arg);
+                      const struct handshake *from, uint64_t ttl_ms, store_done *done, void *arg);
     /* Takes it out, in one step: of all who try, on all nodes, one gets it. */
     void (*token_take)(struct store *st, struct site *site, struct slice id, store_done *done,
                        void *arg);

@@ -20,7 +20,7 @@ static void on_put(void *arg, int status, struct buf *data) {
     mem_free(i);
 }
 
-int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
+int token_issue(struct site *site, struct buf *auth, const struct handshake *from, uint64_t ttl_ms,
                 void (*done)(void *arg, int status, const char *token), void *arg) {
     if (auth->n > site->limits->token_data) {
         site_limit(site, "token_data");
@@ -31,7 +31,7 @@ int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
     i->arg = arg;
     uuid_v4(site->core->random, i->id);
     struct store *store = site->core->store;
-    store->ops->token_put(store, site, slice_make(i->id, UUID_LENGTH), auth, ttl_ms, on_put, i);
+    store->ops->token_put(store, site, slice_make(i->id, UUID_LENGTH), auth, from, ttl_ms, on_put, i);
     return 0;
 }
 

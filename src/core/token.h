@@ -3,15 +3,17 @@
 #define CORE_TOKEN_H
 
 #include "base/ip.h"
+#include "core/handshake.h"
 #include "core/site.h"
 
 /* Login tokens: issued to a request that the script admitted, good for one socket, once, within
  * their lifetime, on the site that issued them. */
 
-/* Puts auth (JSON, borrowed) into the store. 0: done comes once, later, with status 0 and the
+/* Puts auth (JSON, borrowed) into the store; from (borrowed, may be NULL) is the request that it is
+ * issued to. 0: done comes once, later, with status 0 and the
  * token's text, valid until it returns, or with a negative errno and NULL. -E2BIG: auth is larger
  * than token_data, and done does not come. */
-int token_issue(struct site *site, struct buf *auth, uint64_t ttl_ms,
+int token_issue(struct site *site, struct buf *auth, const struct handshake *from, uint64_t ttl_ms,
                 void (*done)(void *arg, int status, const char *token), void *arg);
 
 /* Takes the token's auth out of the store. done comes once, later: 0 and the JSON (borrowed),

@@ -175,8 +175,9 @@ static void on_sweep(struct timer *timer) {
 }
 
 static void token_put(struct store *st, struct site *site, struct slice id, struct buf *data,
-                      uint64_t ttl_ms, store_done *done, void *arg) {
+                      const struct handshake *from, uint64_t ttl_ms, store_done *done, void *arg) {
     struct memory *m = memory_of(st);
+    (void)from;
     if (m->tokens.count >= m->core->limits->memory_tokens) drop_dead(m);
     if (m->tokens.count >= m->core->limits->memory_tokens) {
         metrics_limit(m->core->metrics, "memory_tokens", NULL);

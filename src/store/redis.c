@@ -457,17 +457,19 @@ static void on_put(void *arg, int status, const redisReply *reply) {
 }
 
 static void token_put(struct store *st, struct site *site, struct slice id, struct buf *data,
-                      uint64_t ttl_ms, store_done *done, void *arg) {
+                      const struct handshake *from, uint64_t ttl_ms, store_done *done, void *arg) {
     struct redis *r = redis_of(st);
+    struct buf *kept = redis_token_data(site, data, from);
     struct call *c = call_new(r, site, done, arg);
     struct text key = {0};
     char ttl[24];
     snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)ttl_ms);
     redis_name(&key, site, REDIS_TOKEN, id);
-    struct slice words[] = {SLICE("SET"), text_slice(&key), buf_slice(data), SLICE("PX"),
+    struct slice words[] = {SLICE("SET"), text_slice(&key), buf_slice(kept), SLICE("PX"),
                             slice_of(ttl)};
     int status = redis_conn_send(&r->commands, words, 5, on_put, c);
     if (status) refuse(c, status);
+    buf_unref(kept);
     text_fini(&key);
 }
 

@@ -77,6 +77,38 @@ static struct buf *without_request(struct slice object) {
     return text_take(&t);
 }
 
+static void add_member(struct text *t, const char *name, struct slice value) {
+    text_format(t, "\"%s\":", name);
+    if (value.p) json_quote(t, value);
+    else text_add(t, SLICE("null"));
+    text_char(t, ',');
+}
+
+static void add_ips(struct text *t, struct slice ips) {
+    struct slice hop;
+    text_add(t, SLICE("\"__ips\":["));
+    for (bool first = true; ips.p && slice_next(&ips, ',', &hop); first = false) {
+        if (!first) text_char(t, ',');
+        json_quote(t, slice_trim(hop));
+    }
+    text_char(t, ']');
+}
+
+struct buf *redis_token_data(const struct site *site, struct buf *auth,
+                             const struct handshake *from) {
+    if (!site_is_shared(site) || !from) return buf_ref(auth);
+    char ip[IP_TEXT_MAX];
+    struct text t = {0};
+    struct slice members = slice_from(buf_slice(auth), 1);
+    text_char(&t, '{');
+    add_member(&t, "__host", handshake_get(from, ":host"));
+    add_member(&t, "__ip", slice_of(ip_format(&from->ip, ip)));
+    add_ips(&t, handshake_get(from, ":ips"));
+    if (members.n > 1) text_char(&t, ',');
+    text_add(&t, members);
+    return text_take(&t);
+}
+
 struct buf *redis_auth(const struct site *site, struct slice data) {
     if (data.n > 2 * site->limits->token_data + 1024) return NULL;
     struct slice object = as_json(data, JSON_OBJECT);

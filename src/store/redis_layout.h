@@ -2,6 +2,7 @@
 #ifndef STORE_REDIS_LAYOUT_H
 #define STORE_REDIS_LAYOUT_H
 
+#include "core/handshake.h"
 #include "core/site.h"
 
 /* What the store's things are called in Redis, and how messages travel.
@@ -43,6 +44,12 @@ struct buf *redis_body(const struct site *site, struct slice payload)
 
 /* What a word says, the same. */
 struct buf *redis_said(struct slice text) __attribute__((warn_unused_result));
+
+/* What is kept for a token: auth, and in a shared site also where it was issued to. The caller owns
+ * it. */
+struct buf *redis_token_data(const struct site *site, struct buf *auth,
+                             const struct handshake *from)
+    __attribute__((returns_nonnull, warn_unused_result));
 
 /* The auth data in a token's data: a checked JSON object, the caller's; NULL when it is none. */
 struct buf *redis_auth(const struct site *site, struct slice data)

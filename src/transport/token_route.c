@@ -87,8 +87,9 @@ static void on_issued(void *arg, int status, const char *token) {
     mem_free(a);
 }
 
-static void issue(struct ask *a, struct buf *auth) {
-    int status = token_issue(a->site, auth, a->site->conf->token.ttl_ms, on_issued, a);
+static void issue(struct ask *a, const struct login *l) {
+    uint64_t ttl_ms = a->site->conf->token.ttl_ms;
+    int status = token_issue(a->site, l->auth, l->request, ttl_ms, on_issued, a);
     if (!status) return;
     answer_error(a, 413, "too_large");
     a->request = NULL;
@@ -99,7 +100,7 @@ static void on_login(struct login *l) {
     struct ask *a = l->asker;
     a->login = NULL;
     if (l->outcome == LOGIN_ADMITTED) {
-        issue(a, l->auth);
+        issue(a, l);
         login_free(l);
         return;
     }
