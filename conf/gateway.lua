@@ -12,6 +12,11 @@ return {
   -- "redis+sentinel://host1:26379,host2:26379/mymaster/0".
   -- store = "memory",
 
+  http = {
+    -- File of the authorities that https:// backends must be known by, or "off": the system's.
+    -- ca = "off",
+  },
+
   redis = {
     -- File of the authorities that a rediss:// must be known by, or "off": the system's.
     -- ca = "off",
@@ -255,6 +260,20 @@ return {
     -- redis_pending_bytes = "16M",
     -- Between tries to reconnect, at most; the first comes after a twentieth of it; "10ms" to "1m".
     -- redis_backoff = "2s",
+    -- Requests of a script to its backends that are under way; 1 to 100000.
+    -- http_calls = 64,
+    -- And that wait for their turn; 1 to 1000000.
+    -- http_waiting = 256,
+    -- For a connection to a backend, with its TLS; "10ms" to "1m".
+    -- http_connect_timeout = "1s",
+    -- For a backend to answer, with everything; a request may ask for less; "10ms" to "10m".
+    -- http_timeout = "5s",
+    -- A connection to a backend is kept for the next request; "100ms" to "10m".
+    -- http_idle = "30s",
+    -- Headers of a backend's answer; 512 to "1M".
+    -- http_response_head = "16K",
+    -- Body of a backend's answer; "1K" to "64M".
+    -- http_response_body = "1M",
     -- Commands of a script that wait for Redis; 1 to 1000000.
     -- redis_calls = 256,
 

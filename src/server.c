@@ -37,6 +37,7 @@ struct worker {
     struct net net;
     struct core core;
     struct tls_context *store_tls; /* NULL: the store has no need of it */
+    struct script_host script_host;
     struct routes routes;
     struct entry *entries;
     size_t entry_count;
@@ -82,6 +83,7 @@ static void worker_fini(struct worker *w) {
     if (w->core.store) w->core.store->ops->close(w->core.store);
     connections_close(w, &w->net.outgoing);
     if (w->store_tls) tls_context_unref(w->store_tls);
+    if (w->script_host.http_tls) tls_context_unref(w->script_host.http_tls);
     net_fini(&w->net);
     mem_free(w->routes.sites);
     mem_free(w->entries);
@@ -97,6 +99,18 @@ static bool store_trust(struct worker *w, struct text *error) {
     w->store_tls = tls_context_new(w->config->redis_ca, &reason);
     if (!w->store_tls) text_format(error, "redis.ca: %s", reason);
     return w->store_tls != NULL;
+}
+
+/* Whom requests of scripts trust. Without authorities that can be read there is no https. */
+static bool script_host_open(struct worker *w, struct text *error) {
+    const char *reason = NULL;
+    w->script_host = (struct script_host){
+        .library = w->config->library_dir,
+        .net = &w->net,
+        .http_tls = tls_context_new(w->config->http_ca, &reason)};
+    if (w->script_host.http_tls || !w->config->http_ca) return true;
+    text_format(error, "http.ca: %s", reason);
+    return false;
 }
 
 static bool store_open(struct worker *w, struct text *error) {
@@ -156,7 +170,7 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
         route->files = files_open(conf->static_dir, error);
         if (!route->files) return false;
     }
-    if (!script_load(route->site, w->config->library_dir, error)) return false;
+    if (!script_load(route->site, &w->script_host, error)) return false;
     endpoints_open(w, route->site);
     return true;
 }
@@ -330,7 +344,7 @@ int server_run(const struct config *config) {
     raise_descriptors(w);
     set_send_buffers(w);
     signals_open(w);
-    bool opened = store_open(w, &error) && sites_open(w, &error);
+    bool opened = script_host_open(w, &error) && store_open(w, &error) && sites_open(w, &error);
     int status = !opened ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {
         entries_print(w);
@@ -358,6 +372,7 @@ int server_check(const struct config *config, FILE *out) {
     int failures = 0;
     worker_init(w, config);
     w->core.store = memory_store_new(&w->core, &hub_events); /* nothing is connected for a check */
+    w->script_host = (struct script_host){.library = config->library_dir, .net = &w->net};
     for (size_t i = 0; i < config->site_count; i++) {
         struct text error = {0};
         if (!site_open(w, &config->sites[i], &error)) {

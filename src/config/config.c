@@ -123,6 +123,8 @@ static const struct key gateway_keys[] = {
      .check = check_address, .help = "addresses; port 0 takes a free one"},
     {.name = "store", .type = &key_text, .offset = GATEWAY(store), .text = "memory",
      .check = check_store, .help = "what is shared, tokens and channels: \"memory\", or the URL of a Redis"},
+    {.name = "http.ca", .type = &key_maybe, .offset = GATEWAY(http_ca),
+     .help = "file of the authorities that https:// backends must be known by; default \"off\", the system's"},
     {.name = "redis.ca", .type = &key_maybe, .offset = GATEWAY(redis_ca),
      .help = "file of the authorities that a rediss:// must be known by; default \"off\", the system's"},
     {.name = "trusted_proxies", .type = &key_blocks, .offset = GATEWAY(trusted_proxies),

@@ -12,6 +12,7 @@
 struct config {
     char **listen;            /* "127.0.0.1:8000", "[::]:8000", ":0"; at least one */
     char *store;              /* "memory", or the URL of a Redis */
+    char *http_ca;            /* the same for backends of scripts */
     char *redis_ca;           /* a file of authorities for its TLS; NULL: the system's */
     struct limits limits;     /* the process's, and what a site starts from */
     struct limits most;       /* how far a site may raise them: limits.max */

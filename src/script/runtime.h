@@ -26,10 +26,14 @@ enum entry {
 #define SHORT_BYTES 512
 
 struct event;
+struct httpc;
+struct script_host;
 
 struct runtime {
     struct vm *vm;
     struct site *site;
+    const struct script_host *host;
+    struct httpc *httpc; /* NULL: moonlatch.http is not in use */
     struct limits limits; /* the site's, as enableCleanup changed them */
     int entries[ENTRIES]; /* references to Lua functions */
     int message, filter;  /* the same: called without composition; LUA_NOREF: there is none */

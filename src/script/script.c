@@ -10,6 +10,7 @@
  * Until it has succeeded the site is not touched. */
 #include "script/script.h"
 
+#include "net/httpc.h"
 #include "script/lib_core.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
@@ -126,17 +127,20 @@ static int load_protected(lua_State *L) {
 static void runtime_free(struct runtime *rt) {
     tickers_stop(rt);
     vm_free(rt->vm);
+    httpc_free(rt->httpc);
     buf_unref(rt->short_buf);
     mem_free(rt->spare_event);
     mem_free(rt);
 }
 
-static struct runtime *runtime_new(struct site *site, const char *library, struct text *error) {
-    struct vm *vm = vm_new(site, library, error);
+static struct runtime *runtime_new(struct site *site, const struct script_host *host,
+                                   struct text *error) {
+    struct vm *vm = vm_new(site, host->library, error);
     if (!vm) return NULL;
     struct runtime *rt = mem_new(sizeof *rt);
     rt->vm = vm;
     rt->site = site;
+    rt->host = host;
     rt->limits = *site->limits;
     rt->message = rt->filter = LUA_NOREF;
     rt->has = HOOK_CALL | HOOK_LOGIN;
@@ -157,9 +161,9 @@ static bool runtime_load(struct runtime *rt, struct text *error) {
     return loaded;
 }
 
-bool script_load(struct site *site, const char *library, struct text *error) {
+bool script_load(struct site *site, const struct script_host *host, struct text *error) {
     if (!site->conf->script) return true;
-    struct runtime *rt = runtime_new(site, library, error);
+    struct runtime *rt = runtime_new(site, host, error);
     if (!rt) return false;
     if (!runtime_load(rt, error)) {
         runtime_free(rt);

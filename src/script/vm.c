@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "script/lib_crypto.h"
+#include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_redis.h"
 #include "script/libs.h"
@@ -67,6 +68,7 @@ static int open_state(lua_State *L) {
     vm_module(L, "moonlatch.crypto", open_crypto, false);
     vm_module(L, "moonlatch.log", lib_log_open, false);
     vm_module(L, "moonlatch.time", lib_time_open, false);
+    vm_module(L, "moonlatch.http_wire", lib_http_open, true);
     vm_module(L, "moonlatch.redis_wire", lib_redis_open, true);
     vm_require(L, "moonlatch.json"); /* C code uses it too */
     for (char **name = vm_of(L)->site->conf->libraries; name && *name; name++)
