@@ -4,7 +4,6 @@
 
 local process = require "spec.support.process"
 local tmp = require "spec.support.tmp"
-local wait = require "spec.support.wait"
 
 local backend = {}
 local running = {}
@@ -13,12 +12,11 @@ local instance = {}
 instance.__index = instance
 
 function backend.start()
-  local b = setmetatable({ dir = tmp.dir() }, instance)
-  b.process = process.start({ "lua5.4", "spec/support/backend_main.lua" }, b.dir .. "/out", b.dir .. "/log")
+  local b = setmetatable({}, instance)
+  local line
+  b.process, b.dir, line = process.program("backend_main")
   running[b] = true
-  assert(wait.for_true(function() return (tmp.read(b.dir .. "/out") or ""):find("\n") end, 5),
-    "no backend: " .. (tmp.read(b.dir .. "/log") or ""))
-  b.port = tonumber(tmp.read(b.dir .. "/out"):match("%d+"))
+  b.port = tonumber(line)
   b.url = "http://127.0.0.1:" .. b.port
   return b
 end

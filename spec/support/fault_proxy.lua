@@ -10,7 +10,6 @@
 local socket = require "socket"
 local process = require "spec.support.process"
 local tmp = require "spec.support.tmp"
-local wait = require "spec.support.wait"
 
 local fault_proxy = {}
 local running = {}
@@ -19,13 +18,11 @@ local instance = {}
 instance.__index = instance
 
 function fault_proxy.start(target)
-  local p = setmetatable({ dir = tmp.dir() }, instance)
-  p.process = process.start({ "lua5.4", "spec/support/fault_proxy_main.lua", tostring(target) }, p.dir .. "/out",
-    p.dir .. "/log")
+  local p = setmetatable({}, instance)
+  local line
+  p.process, p.dir, line = process.program("fault_proxy_main", tostring(target))
   running[p] = true
-  assert(wait.for_true(function() return (tmp.read(p.dir .. "/out") or ""):find("\n") end, 5),
-    "no fault proxy: " .. (tmp.read(p.dir .. "/log") or ""))
-  local port, control = tmp.read(p.dir .. "/out"):match("(%d+) (%d+)")
+  local port, control = line:match("(%d+) (%d+)")
   p.port = tonumber(port)
   p.control = assert(socket.connect("127.0.0.1", tonumber(control)))
   p.control:settimeout(5)

@@ -24,6 +24,15 @@ function process.start(words, out, log)
   return setmetatable({ pipe = pipe, pid = assert(tonumber(pipe:read("l")), "no pid") }, process)
 end
 
+-- Starts a program of spec/support that prints a line when it is ready: the process, its folder (the caller's)
+-- and the line.
+function process.program(name, ...)
+  local dir = tmp.dir()
+  local p = process.start({ "lua5.4", "spec/support/" .. name .. ".lua", ... }, dir .. "/out", dir .. "/log")
+  local line = wait.for_true(function() return (tmp.read(dir .. "/out") or ""):match("^([^\n]+)\n") end, 5)
+  return p, dir, assert(line, name .. " does not start: " .. (tmp.read(dir .. "/log") or ""))
+end
+
 function process:alive()
   local stat = self.pipe and tmp.read("/proc/" .. self.pid .. "/stat")
   local state = stat and stat:match("%) (%a)")

@@ -5,7 +5,8 @@ static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c 
 
 static bool take_scheme(struct slice *rest, struct slice *scheme) {
     size_t n = 0;
-    while (n < rest->n && (is_letter(rest->p[n]) || (n && strchr("+-.0123456789", rest->p[n])))) n++;
+    while (n < rest->n && (is_letter(rest->p[n]) || (n && strchr("+-.0123456789", rest->p[n]))))
+        n++;
     *scheme = slice_upto(*rest, n);
     *rest = slice_from(*rest, n);
     if (!n || !slice_starts(*rest, SLICE("://"))) return false;

@@ -4,12 +4,24 @@
 #define CHANNEL(field) offsetof(struct channel_conf, field)
 
 static const struct key channel_keys[] = {
-    {.name = "history", .type = &key_bool, .offset = CHANNEL(history),
+    {.name = "history",
+     .type = &key_bool,
+     .offset = CHANNEL(history),
      .help = "keep messages for who comes back: true, or a table with details"},
-    {.name = "history.size", .type = &key_count, .offset = CHANNEL(history_size), .standard = 100,
-     .least = 1, .greatest = 10000, .help = "messages"},
-    {.name = "history.ttl", .type = &key_time, .offset = CHANNEL(history_ttl_ms),
-     .standard = 300000, .least = 1000, .greatest = 2592000000, .help = "after the last of them"},
+    {.name = "history.size",
+     .type = &key_count,
+     .offset = CHANNEL(history_size),
+     .standard = 100,
+     .least = 1,
+     .greatest = 10000,
+     .help = "messages"},
+    {.name = "history.ttl",
+     .type = &key_time,
+     .offset = CHANNEL(history_ttl_ms),
+     .standard = 300000,
+     .least = 1000,
+     .greatest = 2592000000,
+     .help = "after the last of them"},
     {0},
 };
 
@@ -28,8 +40,7 @@ static void channel_read(struct reader *r, const struct conf_value *v, struct si
     }
     const char *error = pattern_error(site, v->key);
     if (error) reader_complain(r, v->line, "channels: \"%.100s\" %s", v->key, error);
-    site->channels =
-        mem_grow(site->channels, (site->channel_count + 1) * sizeof *site->channels);
+    site->channels = mem_grow(site->channels, (site->channel_count + 1) * sizeof *site->channels);
     struct channel_conf *c = &site->channels[site->channel_count++];
     *c = (struct channel_conf){0};
     keys_init(channel_keys, c);

@@ -10,8 +10,7 @@
 extern const struct key_type key_channels;
 
 /* Fills site->channels; table may be NULL. */
-void config_channels_read(struct reader *r, const struct conf_value *table,
-                          struct site_conf *site);
+void config_channels_read(struct reader *r, const struct conf_value *table, struct site_conf *site);
 void config_channels_fini(struct site_conf *site);
 
 #endif

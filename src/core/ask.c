@@ -102,7 +102,9 @@ static bool is_name(const struct json_value *v, size_t length) {
     return !memchr(v->raw.p, '\\', v->raw.n);
 }
 
-static struct slice inside(const struct json_value *v) { return slice_make(v->raw.p + 1, v->raw.n - 2); }
+static struct slice inside(const struct json_value *v) {
+    return slice_make(v->raw.p + 1, v->raw.n - 2);
+}
 
 static void drop_word(struct site *site) {
     metrics_count(site->core->metrics, "store_dropped_total", "reason", "not a word", site->name);

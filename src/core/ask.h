@@ -5,10 +5,10 @@
 #include "base/loop.h"
 #include "core/site.h"
 
-/* What a node wants to know of the others, or wants one of them to do: a question goes out as a word
- * by way of the store, every node that gets it answers, and the answers are collected. The store says
- * how many nodes got it, so nothing is written down that a dead node could leave behind: one that is
- * gone is not asked.
+/* What a node wants to know of the others, or wants one of them to do: a question goes out as a
+ * word by way of the store, every node that gets it answers, and the answers are collected. The
+ * store says how many nodes got it, so nothing is written down that a dead node could leave behind:
+ * one that is gone is not asked.
  *
  *   ask_start -> "ask" -> hooks->asked -> ask_reply -> "answer" -> collected -> done
  *
@@ -26,8 +26,8 @@ struct ask {
     size_t expected;      /* nodes that got the question */
     struct buf **answers; /* JSON, checked */
     size_t count;
-    /* Exactly once, from the loop, never inside ask_start: all have answered (count is expected), or
-     * the time is over. The answers are gone when it returns; a may be freed in it. */
+    /* Exactly once, from the loop, never inside ask_start: all have answered (count is expected),
+     * or the time is over. The answers are gone when it returns; a may be freed in it. */
     void (*done)(struct ask *a);
 };
 

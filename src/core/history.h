@@ -6,14 +6,15 @@
 #include "core/site.h"
 #include "core/store.h"
 
-/* Channels whose messages are kept for a while, where the site's conf says so. Every message of such
- * a channel has an offset, counted from 1; the epoch is another whenever the counting began anew
- * (the history was lost, or nobody published for long). Who names both gets what it missed. */
+/* Channels whose messages are kept for a while, where the site's conf says so. Every message of
+ * such a channel has an offset, counted from 1; the epoch is another whenever the counting began
+ * anew (the history was lost, or nobody published for long). Who names both gets what it missed. */
 
 /* What is kept of this channel; NULL: nothing. Of several patterns the longest counts. */
 const struct channel_conf *channel_conf_of(const struct site *site, struct slice channel);
 
-/* What a store tells of a history, as JSON: {"epoch":"...","offset":12,"messages":[[11,...],[12,...]]}.
+/* What a store tells of a history, as JSON:
+ * {"epoch":"...","offset":12,"messages":[[11,...],[12,...]]}.
  */
 struct history_page {
     struct position top;

@@ -56,7 +56,6 @@ static struct member *member_find(const struct socket *socket, struct slice chan
     return NULL;
 }
 
-
 static void on_joined(struct deferred *d);
 
 static void join_end(struct core *core, struct join *j, int status) {
@@ -378,8 +377,8 @@ static void deliver_held(struct socket *s, struct slice name, struct held *held)
     for (struct msg *m; (m = held_take(held)); msg_unref(m)) deliver_to(s, name, m);
 }
 
-/* From here on it has everything behind the top of the page: what it missed before that it gets now,
- * if it asked. */
+/* From here on it has everything behind the top of the page: what it missed before that it gets
+ * now, if it asked. */
 static void catch_up(struct join *j, const struct history_page *page) {
     struct slice name = buf_slice(j->name);
     struct member *m = member_find(j->socket, name);

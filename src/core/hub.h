@@ -21,9 +21,9 @@ struct channel {
     bool live;           /* the store brings what is published on it */
     bool missed;         /* it did not for a while: members may have missed something */
     const struct channel_conf *history; /* NULL: it has none */
-    struct position top;  /* of the last message that came, where it has a history */
-    struct held *held;    /* what comes while missed messages are fetched; NULL: none are */
-    bool walked;         /* a walk is under way: it outlives its last member until the end of it */
+    struct position top;                /* of the last message that came, where it has a history */
+    struct held *held; /* what comes while missed messages are fetched; NULL: none are */
+    bool walked;       /* a walk is under way: it outlives its last member until the end of it */
     char name[];
 };
 
@@ -33,8 +33,8 @@ struct member {
     struct member *next; /* of the same socket */
     struct socket *socket;
     struct channel *channel;
-    bool gap;    /* it may have missed a message: it is told so before the next */
-    bool behind; /* it missed what the channel fetches now */
+    bool gap;          /* it may have missed a message: it is told so before the next */
+    bool behind;       /* it missed what the channel fetches now */
     struct held *held; /* what comes while it is brought up to date; NULL: it is */
     uint64_t seen;     /* of the channel's history it has all up to here, or did not ask for it */
 };
@@ -44,7 +44,7 @@ const char *channel_name_error(const struct site *site, struct slice name);
 
 /* How a subscribe ended. */
 struct joined {
-    int status;          /* 0: it is live; or a negative errno: it is no member, unless it was one */
+    int status; /* 0: it is live; or a negative errno: it is no member, unless it was one */
     struct position top; /* of the channel's history when it began; empty: there is none */
     bool asked;          /* since was given, and the channel has a history */
     bool recovered;      /* all messages after since follow */

@@ -8,7 +8,8 @@ bool position_read(const struct json_value *epoch, const struct json_value *offs
                    struct position *at) {
     *at = (struct position){0};
     if (epoch->type != JSON_STRING || epoch->raw.n != EPOCH_LENGTH + 2) return false;
-    if (memchr(epoch->raw.p, '\\', epoch->raw.n) || !slice_u64(offset->raw, &at->offset)) return false;
+    if (memchr(epoch->raw.p, '\\', epoch->raw.n) || !slice_u64(offset->raw, &at->offset))
+        return false;
     memcpy(at->epoch, epoch->raw.p + 1, EPOCH_LENGTH);
     return true;
 }

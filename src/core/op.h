@@ -41,13 +41,13 @@ struct op {
     struct slice name;     /* of the controller, plain text */
     struct position since; /* of a subscribe: what its client had last; empty epoch: nothing */
     const struct joined *joined; /* how a subscribe ended, while it is answered */
-    struct slice data;     /* raw JSON of what is published */
-    struct text names;     /* room for unescaped texts */
-    struct buf *replacement; /* what data points into after op_replace */
-    struct buf *result;      /* JSON; NULL: undefined */
-    struct buf *error;       /* JSON; not NULL: the op failed */
-    struct timer timer;      /* rpc_timeout */
-    void *task;              /* the script's work for it: private to script/ */
+    struct slice data;           /* raw JSON of what is published */
+    struct text names;           /* room for unescaped texts */
+    struct buf *replacement;     /* what data points into after op_replace */
+    struct buf *result;          /* JSON; NULL: undefined */
+    struct buf *error;           /* JSON; not NULL: the op failed */
+    struct timer timer;          /* rpc_timeout */
+    void *task;                  /* the script's work for it: private to script/ */
 };
 
 /* An op of socket for message (taken; may be NULL). The dialect fills the slices. */

@@ -45,7 +45,8 @@ struct store_ops {
     int (*publish)(struct store *st, struct site *site, struct slice channel, struct buf *body,
                    const struct channel_conf *history, store_done *done, void *arg);
     /* Brings at most limit messages of a channel's history as a page (history.h): those after the
-     * offset since, or with HISTORY_NEWEST the newest. A channel that has none yet gets an epoch. */
+     * offset since, or with HISTORY_NEWEST the newest. A channel that has none yet gets an epoch.
+     */
     void (*history)(struct store *st, struct site *site, struct slice channel,
                     const struct channel_conf *history, uint64_t since, uint64_t limit,
                     store_done *done, void *arg);

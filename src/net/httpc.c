@@ -315,8 +315,7 @@ static void run(struct http_exchange *x) {
         ask(l);
         return;
     }
-    struct dial_target target = {
-        .host = b->host, .port = b->port, .tls = b->tls ? h->tls : NULL};
+    struct dial_target target = {.host = b->host, .port = b->port, .tls = b->tls ? h->tls : NULL};
     l->dial = dial_open(h->net, &target, h->limits->http_connect_timeout, on_dialed, l);
 }
 
@@ -335,8 +334,7 @@ static void start(struct http_exchange *x) {
 
 static void run_next(struct httpc *h) {
     while (h->running < h->limits->http_calls && h->waiting_count) {
-        struct http_exchange *x =
-            container_of(list_pop(&h->waiting), struct http_exchange, link);
+        struct http_exchange *x = container_of(list_pop(&h->waiting), struct http_exchange, link);
         h->waiting_count--;
         start(x);
     }

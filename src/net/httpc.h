@@ -6,7 +6,8 @@
 #include "net/net.h"
 
 /* An HTTP/1.1 client: requests of one site to its backends, over connections that are kept for the
- * next. Every site has its own, so that nobody waits for another's backend, or uses its connections.
+ * next. Every site has its own, so that nobody waits for another's backend, or uses its
+ * connections.
  *
  *   http_send -> [waits for its turn] -> an idle connection, or dial -> request -> answer -> done
  *
@@ -32,9 +33,9 @@ struct http_exchange {
     bool idempotent; /* may be sent again, on a new connection, when a kept one turns out closed */
     struct buf *request; /* all bytes; taken */
     uint64_t timeout_ms; /* for everything; at least 1 */
-    /* Exactly once, from the loop, never inside http_send. code NULL: response stands; else "timeout",
-     * "too_large", "busy" or "unavailable", and why is a constant text. response is gone when it
-     * returns; the exchange may be freed in it. */
+    /* Exactly once, from the loop, never inside http_send. code NULL: response stands; else
+     * "timeout", "too_large", "busy" or "unavailable", and why is a constant text. response is gone
+     * when it returns; the exchange may be freed in it. */
     void (*done)(struct http_exchange *x, const char *code, const char *why);
     struct http_response response;
 

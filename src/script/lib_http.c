@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/lib_http.h"
 
+#include "script/lib_request.h"
 #include "script/lib_socket.h"
 #include "script/runtime.h"
 #include "script/script.h"
@@ -34,20 +35,11 @@ static struct slice next_text(struct slice *rest) {
     return text;
 }
 
-/* Several of one name are one, as RFC 9110 section 5.3 has it; cookies, which cannot be joined, by
- * line ends. */
 static void push_headers(lua_State *L, struct slice head) {
     lua_newtable(L);
     while (head.n) {
         struct slice name = next_text(&head), value = next_text(&head);
-        lua_pushlstring(L, name.p, name.n);
-        lua_pushvalue(L, -1);
-        bool again = lua_rawget(L, -3) == LUA_TSTRING; /* stack: headers, name, earlier value */
-        if (again) lua_pushstring(L, slice_is(name, "set-cookie") ? "\n" : ", ");
-        else lua_pop(L, 1);
-        lua_pushlstring(L, value.p, value.n);
-        if (again) lua_concat(L, 3);
-        lua_rawset(L, -3);
+        lua_add_header(L, name, value);
     }
 }
 
@@ -98,7 +90,8 @@ static int wire_send(lua_State *L) {
 
 int lib_http_open(lua_State *L) {
     struct runtime *rt = runtime_of(vm_of(L));
-    if (!rt->httpc) rt->httpc = httpc_new(rt->host->net, rt->host->http_tls, &rt->limits, rt->site->name);
+    if (!rt->httpc)
+        rt->httpc = httpc_new(rt->host->net, rt->host->http_tls, &rt->limits, rt->site->name);
     lua_newtable(L);
     lua_pushcfunction(L, wire_send);
     lua_setfield(L, -2, "send");

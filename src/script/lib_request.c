@@ -29,12 +29,14 @@ void request_push_ips(lua_State *L, const struct handshake *h) {
     }
 }
 
-/* stack: headers -> headers. Several of one name are one, as RFC 9110 section 5.3 has it. */
-static void add_header(lua_State *L, struct slice name, struct slice value) {
+void lua_add_header(lua_State *L, struct slice name, struct slice value) {
+    const char *between = slice_is(name, "cookie")       ? "; "
+                          : slice_is(name, "set-cookie") ? "\n"
+                                                         : ", ";
     lua_pushlstring(L, name.p, name.n);
     lua_pushvalue(L, -1);
     bool again = lua_rawget(L, -3) == LUA_TSTRING; /* stack: headers, name, earlier value */
-    if (again) lua_pushstring(L, slice_is(name, "cookie") ? "; " : ", ");
+    if (again) lua_pushstring(L, between);
     else lua_pop(L, 1);
     lua_pushlstring(L, value.p, value.n);
     if (again) lua_concat(L, 3);
@@ -45,7 +47,7 @@ static void push_headers(lua_State *L, const struct handshake *h) {
     struct slice name, value;
     lua_newtable(L);
     for (size_t at = 0; handshake_next(h, &at, &name, &value);)
-        if (name.n && name.p[0] != ':') add_header(L, name, value);
+        if (name.n && name.p[0] != ':') lua_add_header(L, name, value);
 }
 
 void request_push(lua_State *L, const struct handshake *h) {

@@ -21,4 +21,8 @@ void request_push_ips(lua_State *L, const struct handshake *h);
 /* Pushes one text of the request, nil when there is none: ":host". */
 void request_push_text(lua_State *L, const struct handshake *h, const char *name);
 
+/* stack: headers -> headers. Adds one to the table; several of one name are one text, as RFC 9110
+ * section 5.3 has it, but for cookies: those that are set stand in lines. */
+void lua_add_header(lua_State *L, struct slice name, struct slice value);
+
 #endif

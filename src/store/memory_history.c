@@ -41,8 +41,8 @@ static struct stream *oldest(struct histories *h) {
     return list_empty(&h->by_age) ? NULL : container_of(h->by_age.next, struct stream, by_age);
 }
 
-/* Streams have the lifetimes of their conf, so a dead one may stand behind a living one for a while;
- * whoever asks for it looks at its own clock. */
+/* Streams have the lifetimes of their conf, so a dead one may stand behind a living one for a
+ * while; whoever asks for it looks at its own clock. */
 static void drop_dead(struct histories *h) {
     uint64_t now = loop_now_ms(h->core->loop);
     for (struct stream *s; (s = oldest(h)) && s->dies_ms <= now;) stream_free(h, s);

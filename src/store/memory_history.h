@@ -8,8 +8,8 @@
  * are bounded by limits.memory_history; above it the ones that were longest silent go first. */
 struct histories {
     struct core *core;
-    struct map streams;  /* struct stream, by "site\0channel" */
-    struct list by_age;  /* the longest silent first */
+    struct map streams; /* struct stream, by "site\0channel" */
+    struct list by_age; /* the longest silent first */
     size_t bytes;
     struct timer sweep;
 };

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Every subscription is a struct sub under its name in Redis, wanted until it is unsubscribed; what
- * is wanted is sent whenever the subscribing connection comes up. Confirmations come in the order of
- * the SUBSCRIBEs, so a sub is live when as many have come as its serial says: one for a name that
- * was given up and wanted again meanwhile is not taken for the new one's.
+ * is wanted is sent whenever the subscribing connection comes up. Confirmations come in the order
+ * of the SUBSCRIBEs, so a sub is live when as many have come as its serial says: one for a name
+ * that was given up and wanted again meanwhile is not taken for the new one's.
  *
  * A connection may be half dead without a word. So the node publishes to itself by one connection
  * and listens on the other; three beats that do not come end it. */
-#include "store/redis_inner.h"
 #include "store/redis_history.h"
+#include "store/redis_inner.h"
 #include "store/redis_layout.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ struct sub {
     struct site *site;    /* NULL: SUB_BEAT */
     uint8_t kind;
     bool live;
-    uint64_t serial; /* which of this connection's confirmations is its own; 0: not sent */
+    uint64_t serial;     /* which of this connection's confirmations is its own; 0: not sent */
     uint32_t channel_at; /* SUB_CHANNEL: where in name the channel's begins */
     char name[];
 };
@@ -107,13 +107,11 @@ static int publish_to(struct redis *r, struct site *site, struct slice name, str
 }
 
 /* A shared site has no histories: its other programs would not understand the messages. */
-static int publish_kept(struct redis *r, struct site *site, struct slice channel,
-                        struct buf *body, const struct channel_conf *history, store_done *done,
-                        void *arg) {
+static int publish_kept(struct redis *r, struct site *site, struct slice channel, struct buf *body,
+                        const struct channel_conf *history, store_done *done, void *arg) {
     struct call *c = call_new(r, site, done, arg);
-    int status =
-        redis_history_publish(&r->commands, r->core->random, site, channel, history,
-                              buf_slice(body), on_published, c);
+    int status = redis_history_publish(&r->commands, r->core->random, site, channel, history,
+                                       buf_slice(body), on_published, c);
     if (status) mem_free(c);
     return status;
 }
@@ -124,8 +122,7 @@ static int publish(struct store *st, struct site *site, struct slice channel, st
     struct text name = {0};
     struct buf *payload = redis_payload(site, body);
     redis_name(&name, site, REDIS_CHANNEL, channel);
-    int status =
-        publish_to(redis_of(st), site, text_slice(&name), buf_slice(payload), done, arg);
+    int status = publish_to(redis_of(st), site, text_slice(&name), buf_slice(payload), done, arg);
     buf_unref(payload);
     text_fini(&name);
     return status;
@@ -182,9 +179,8 @@ struct waiting {
 };
 
 static int read_history(struct redis *r, const struct waiting *w) {
-    return redis_history_read(&r->commands, r->core->random, w->call->site,
-                              buf_slice(w->channel), w->conf, w->since, w->limit, on_history,
-                              w->call);
+    return redis_history_read(&r->commands, r->core->random, w->call->site, buf_slice(w->channel),
+                              w->conf, w->since, w->limit, on_history, w->call);
 }
 
 static void history(struct store *st, struct site *site, struct slice channel,

@@ -9,8 +9,8 @@
  * and one that is subscribed; both come back by themselves, and while one is away what needs it
  * fails at once. Site scripts' own commands do not go through it.
  *
- * url is as redis_url.h has it; copied. tls says whom to trust where it asks for that; borrowed, may
- * be NULL else. NULL when url is none. */
+ * url is as redis_url.h has it; copied. tls says whom to trust where it asks for that; borrowed,
+ * may be NULL else. NULL when url is none. */
 struct tls_context;
 struct store *redis_store_new(struct core *core, struct net *net, const char *url,
                               struct tls_context *tls, const struct store_events *events)
@@ -29,8 +29,8 @@ void redis_site_close(struct site *site);
 size_t redis_site_room(const struct site *site);
 
 /* Sends a command of n words, which are borrowed. done comes with the reply as redis_pack.h has it
- * (status 0 or -EREMOTEIO), or with -ENOTCONN. 0, or without done: -ENOTCONN (Redis is away, or st is
- * none), -ENOBUFS (there is no room, or none for commands of all sites). */
+ * (status 0 or -EREMOTEIO), or with -ENOTCONN. 0, or without done: -ENOTCONN (Redis is away, or st
+ * is none), -ENOBUFS (there is no room, or none for commands of all sites). */
 int redis_site_send(struct store *st, struct site *site, const struct slice *words, size_t n,
                     store_done *done, void *arg);
 

@@ -43,7 +43,7 @@ struct redis_conn {
     struct net *net;
     const struct redis_url *url; /* borrowed, as tls */
     struct tls_context *tls;
-    const char *name;            /* for the log and CLIENT SETNAME: a constant text */
+    const char *name; /* for the log and CLIENT SETNAME: a constant text */
     struct sentinel *sentinel;
     struct dial *dial;
     struct conn *conn;
@@ -57,8 +57,8 @@ struct redis_conn {
     bool complained; /* the reason why it is not up is in the log */
 };
 
-/* Starts trying to connect; tls says whom to trust where the URL asks for it. Nothing is called back
- * before it returns. */
+/* Starts trying to connect; tls says whom to trust where the URL asks for it. Nothing is called
+ * back before it returns. */
 void redis_conn_open(struct redis_conn *r, struct net *net, const struct redis_url *url,
                      struct tls_context *tls, const char *name, const struct redis_conn_ops *ops);
 

@@ -9,7 +9,8 @@
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 
-/* The epoch is to be known longer than the messages: who comes back late hears that it is too late. */
+/* The epoch is to be known longer than the messages: who comes back late hears that it is too late.
+ */
 #define META_MS 86400000
 
 /* KEYS: stream, meta. ARGV: a new epoch, ms of meta, channel, body, size, ms of the stream. */
@@ -26,7 +27,8 @@ static const char publish_script[] =
     "redis.call('PEXPIRE', KEYS[2], ARGV[2])\n"
     "return redis.call('PUBLISH', ARGV[3], '#' .. e .. ':' .. o .. ':' .. ARGV[4])\n";
 
-/* KEYS and ARGV as above, but for ARGV[3]: the offset, or '-' for the newest; and ARGV[4]: how many. */
+/* KEYS and ARGV as above, but for ARGV[3]: the offset, or '-' for the newest; and ARGV[4]: how
+ * many. */
 static const char read_script[] =
     "local e = redis.call('HGET', KEYS[2], 'e')\n"
     "if not e then\n"
@@ -45,8 +47,8 @@ static const char read_script[] =
     "return { e, o, list }\n";
 
 void redis_history_load(struct redis_conn *r) {
-    redis_conn_send(
-        r, (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), slice_of(publish_script)}, 3, NULL, NULL);
+    redis_conn_send(r, (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), slice_of(publish_script)},
+                    3, NULL, NULL);
     redis_conn_send(r, (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), slice_of(read_script)}, 3,
                     NULL, NULL);
 }
@@ -115,8 +117,7 @@ int redis_history_read(struct redis_conn *r, struct random *random, const struct
                        struct slice channel, const struct channel_conf *conf, uint64_t since,
                        uint64_t limit, redis_done *done, void *arg) {
     char from[24] = "-", count[24];
-    if (since != HISTORY_NEWEST)
-        snprintf(from, sizeof from, "%llu", (unsigned long long)since);
+    if (since != HISTORY_NEWEST) snprintf(from, sizeof from, "%llu", (unsigned long long)since);
     snprintf(count, sizeof count, "%llu", (unsigned long long)limit);
     struct slice more[] = {slice_of(from), slice_of(count)};
     return call(r, random, site, channel, conf, read_script, more, 2, done, arg);
@@ -162,7 +163,8 @@ bool redis_history_place(struct slice *payload, struct position *at) {
     if (!rest.n || rest.p[0] != '#') return false;
     rest = slice_from(rest, 1);
     if (!slice_next(&rest, ':', &epoch) || epoch.n != EPOCH_LENGTH) return false;
-    if (!slice_next(&rest, ':', &offset) || !slice_u64(offset, &at->offset) || !rest.p) return false;
+    if (!slice_next(&rest, ':', &offset) || !slice_u64(offset, &at->offset) || !rest.p)
+        return false;
     for (size_t i = 0; i < epoch.n; i++)
         if (epoch.p[i] <= ' ' || epoch.p[i] > '~' || strchr("\"\\", epoch.p[i])) return false;
     memcpy(at->epoch, epoch.p, EPOCH_LENGTH);

@@ -8,13 +8,12 @@
 /* What the store's things are called in Redis, and how messages travel.
  *
  *   moonlatch:{site}:token:ID      a token's data: a JSON object; expires
- *   moonlatch:{site}:ch:CHANNEL    messages: JSON, the very bytes of the publisher; of a channel with
- *                                  a history "#EPOCH:OFFSET:" and these
- *   moonlatch:{site}:hist:CHANNEL  its history: a stream, the offset as the first part of the ids
- *   moonlatch:{site}:meta:CHANNEL  its epoch (e) and the offset of its last message (o): a hash
- *   moonlatch:{site}:all           words to all nodes: NAME, a space, and what it says
- *   moonlatch:{site}:node:NODE     words to one node
- *   moonlatch:beat:NODE            a node's heartbeats to itself
+ *   moonlatch:{site}:ch:CHANNEL    messages: JSON, the very bytes of the publisher; of a channel
+ * with a history "#EPOCH:OFFSET:" and these moonlatch:{site}:hist:CHANNEL  its history: a stream,
+ * the offset as the first part of the ids moonlatch:{site}:meta:CHANNEL  its epoch (e) and the
+ * offset of its last message (o): a hash moonlatch:{site}:all           words to all nodes: NAME, a
+ * space, and what it says moonlatch:{site}:node:NODE     words to one node moonlatch:beat:NODE a
+ * node's heartbeats to itself
  *
  * A site with the layout of node-token-sockjs (wire/token-sockjs.md sections 3 and 9) shares that
  * program's names, which have no prefix, and its forms: a token's data may have __host, __ip and
