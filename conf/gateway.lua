@@ -227,6 +227,12 @@ return {
     -- ---- scripts ----
     -- A handler that runs this long without waiting is stopped; "1ms" to "1m".
     -- script_time = "50ms",
+    -- Times within ten seconds that a handler may be stopped; then it is suspended; 1 to 1000000.
+    -- script_violations = 5,
+    -- How long nobody enters a suspended handler; "10ms" to "1h".
+    -- script_suspend = "30s",
+    -- What a site keeps in moonlatch.cache; then the longest unused goes; "4K" to "1G".
+    -- script_cache = "16M",
     -- Memory of a site's Lua state; "1M" to "64M".
     -- script_memory = "32M",
     -- Bytes of a string that a script makes; "1K" to "16M".

@@ -42,7 +42,7 @@ local SANITIZER = (os.getenv("ASAN_OPTIONS") or "") .. ":quarantine_size_mb=1"
 local function start()
   return gateway.start {
     env = { ASAN_OPTIONS = SANITIZER },
-    gateway = { limits = { max = { script_time = "10s" } } },
+    gateway = { limits = { script_violations = 1000000, max = { script_time = "10s" } } },
     sites = {
       bad = { path = "/", limits = { script_memory = "8M" } },
       hungry = { path = "/hungry", limits = { script_memory = "8M", script_time = "10s" } },
@@ -187,4 +187,45 @@ describe("a script that cannot be loaded", function()
       assert.is_true(gettime() - before < 10)
     end)
   end
+end)
+
+describe("a handler that is stopped again and again", function()
+  after_each(gateway.stop_all)
+
+  local SLOW = [[
+    local site = {}
+    function site.authentication() return { name = "x" } end
+    site.controllers = {
+      loop = { forever = function() while true do end end },
+      echo = function(_, data) return data end,
+      sometimes = function(_, data) while data do end return "fine" end,
+    }
+    function site.setup(server)
+      server:on("subscribe", function(_, data) while data.channel == "slow" do end return true end)
+    end
+    return site]]
+
+  it("is suspended for a while, and says so", function()
+    local g = gateway.start { gateway = { limits = { script_time = "10ms", script_suspend = "400ms" } },
+      sites = { s = { path = "/" } }, scripts = { s = SLOW } }
+    local c = assert(token.login(g.port, {}))
+    for _ = 1, 5 do assert.equal("script_timeout", select(2, c:rpc("loop.forever"))) end
+    local t0 = gettime()
+    for _ = 1, 50 do assert.equal("suspended", select(2, c:rpc("loop.forever"))) end
+    assert.is_true(gettime() - t0 < 0.3)
+    assert.equal("x", c:rpc("echo", "x"))
+    assert.equal("fine", c:rpc("sometimes"))
+    assert.is_truthy(g:log():find('msg="handler suspended" site=s handler="rpc loop.forever"', 1, true))
+    assert.is_truthy(require("spec.support.wait").for_true(function()
+      return select(2, c:rpc("loop.forever")) == "script_timeout"
+    end, 2))
+  end)
+
+  it("is one listener's business, and refuses while it lasts", function()
+    local g = gateway.start { gateway = { limits = { script_time = "10ms" } }, sites = { s = { path = "/" } }, scripts = { s = SLOW } }
+    local c = assert(token.login(g.port, {}))
+    for _ = 1, 5 do assert.equal("script_timeout", select(2, c:subscribe("slow"))) end
+    assert.equal("suspended", select(2, c:subscribe("fast")))
+    assert.equal("fine", c:rpc("sometimes"))
+  end)
 end)

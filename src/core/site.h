@@ -12,6 +12,7 @@
 struct dialect;
 struct hooks;
 struct transport;
+struct cache;
 
 enum auth_mode {
     AUTH_TOKEN,   /* the first message brings a token */
@@ -106,6 +107,7 @@ struct site {
     struct map sockets;        /* struct socket by sid */
     struct map users;          /* sockets by user: private to user.c */
     void *stored;              /* the store's own */
+    struct cache *cache;       /* the script layer's: kept over reloads; NULL: none */
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
     struct rate publishes;

@@ -93,7 +93,12 @@ static void call_ended(struct task *t, enum task_end how, const struct script_er
     }
 }
 
-static const struct task_kind call_kind = {"rpc", true, call_push, call_take, call_ended};
+static struct slice call_handler(const struct task *t) {
+    return container_of(t, struct call_work, task)->op->name;
+}
+
+static const struct task_kind call_kind = {"rpc",     true,       call_push,
+                                           call_take, call_ended, call_handler};
 
 static void on_call(struct op *op) {
     struct call_work *w = mem_new(sizeof *w);
@@ -156,10 +161,10 @@ static void permit_ended(struct task *t, enum task_end how, const struct script_
 }
 
 static const struct task_kind permit_kinds[] = {
-    {"subscribe", true, permit_push, permit_take, permit_ended},
-    {"unsubscribe", true, permit_push, permit_take, permit_ended},
-    {"publish", true, permit_push, permit_take, permit_ended},
-    {"broadcast", true, permit_push, permit_take, permit_ended},
+    {"subscribe", true, permit_push, permit_take, permit_ended, NULL},
+    {"unsubscribe", true, permit_push, permit_take, permit_ended, NULL},
+    {"publish", true, permit_push, permit_take, permit_ended, NULL},
+    {"broadcast", true, permit_push, permit_take, permit_ended, NULL},
 };
 
 static enum verdict on_authorize(struct op *op) {
@@ -207,7 +212,7 @@ static void welcome_ended(struct task *t, enum task_end how, const struct script
 }
 
 static const struct task_kind welcome_kind = {"authentication", true, welcome_push, NULL,
-                                              welcome_ended};
+                                              welcome_ended,    NULL};
 
 static enum verdict on_authenticated(struct socket *socket, struct op *op) {
     struct welcome *w = mem_new(sizeof *w);
@@ -306,15 +311,20 @@ static int shutdown_push(lua_State *L, struct task *t) {
     return 1;
 }
 
-static const struct task_kind after_kind = {"after", true, after_push, NULL, event_ended};
-static const struct task_kind connect_kind = {"connect", true, connect_push, NULL, event_ended};
-static const struct task_kind disconnect_kind = {"disconnect", true, disconnect_push, NULL,
-                                                 event_ended};
-static const struct task_kind message_kind = {"message", true, message_push, NULL, event_ended};
-static const struct task_kind occupied_kind = {"occupied", true, channel_push, NULL, event_ended};
-static const struct task_kind vacated_kind = {"vacated", true, channel_push, NULL, event_ended};
-static const struct task_kind gap_kind = {"gap", true, channel_push, NULL, event_ended};
-static const struct task_kind shutdown_kind = {"shutdown", true, shutdown_push, NULL, event_ended};
+static const struct task_kind after_kind = {"after", true, after_push, NULL, event_ended, NULL};
+static const struct task_kind connect_kind = {"connect", true,        connect_push,
+                                              NULL,      event_ended, NULL};
+static const struct task_kind disconnect_kind = {"disconnect", true,        disconnect_push,
+                                                 NULL,         event_ended, NULL};
+static const struct task_kind message_kind = {"message", true,        message_push,
+                                              NULL,      event_ended, NULL};
+static const struct task_kind occupied_kind = {"occupied", true,        channel_push,
+                                               NULL,       event_ended, NULL};
+static const struct task_kind vacated_kind = {"vacated", true,        channel_push,
+                                              NULL,      event_ended, NULL};
+static const struct task_kind gap_kind = {"gap", true, channel_push, NULL, event_ended, NULL};
+static const struct task_kind shutdown_kind = {"shutdown", true,        shutdown_push,
+                                               NULL,       event_ended, NULL};
 
 static void on_after(struct op *op) {
     struct runtime *rt = runtime_of_site(op->socket->site);
@@ -382,8 +392,8 @@ static void filter_ended(struct task *t, enum task_end how, const struct script_
     if (how != TASK_DONE) container_of(t, struct filtering, task)->allowed = false;
 }
 
-static const struct task_kind filter_kind = {"filter", false, filter_push, filter_take,
-                                             filter_ended};
+static const struct task_kind filter_kind = {"filter",    false,        filter_push,
+                                             filter_take, filter_ended, NULL};
 
 static enum verdict on_filter(struct socket *s, const struct msg *m, struct buf **replacement) {
     struct filtering f = {.socket = s, .msg = m};
@@ -417,8 +427,8 @@ static void asked_take(lua_State *L, struct task *t) {
 static void asked_ended(struct task *t, enum task_end how, const struct script_error *error) {
     struct asked *a = container_of(t, struct asked, task);
     (void)error;
-    struct buf *answer = how == TASK_DONE ? text_take(&a->json)
-                                          : buf_copy(SLICE("{\"error\":\"unavailable\"}"));
+    struct buf *answer =
+        how == TASK_DONE ? text_take(&a->json) : buf_copy(SLICE("{\"error\":\"unavailable\"}"));
     if (how != TASK_CANCELLED) ask_reply(a->site, buf_slice(a->node), buf_slice(a->id), answer);
     buf_unref(answer);
     buf_unref(a->node);
@@ -427,10 +437,9 @@ static void asked_ended(struct task *t, enum task_end how, const struct script_e
     mem_free(a);
 }
 
-static const struct task_kind asked_kind = {"ask", true, asked_push, asked_take, asked_ended};
+static const struct task_kind asked_kind = {"ask", true, asked_push, asked_take, asked_ended, NULL};
 
-static void on_asked(struct site *site, struct slice node, struct slice id,
-                     struct slice question) {
+static void on_asked(struct site *site, struct slice node, struct slice id, struct slice question) {
     struct asked *a = mem_new(sizeof *a);
     a->site = site;
     a->node = buf_copy(node);
@@ -509,8 +518,8 @@ static void login_ended(struct task *t, enum task_end how, const struct script_e
     login_finish(l, outcome);
 }
 
-static const struct task_kind login_kind = {"authentication", true, login_push, login_take,
-                                            login_ended};
+static const struct task_kind login_kind = {"authentication", true,        login_push,
+                                            login_take,       login_ended, NULL};
 
 static void on_login(struct login *l) {
     struct login_work *w = mem_new(sizeof *w);

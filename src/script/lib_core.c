@@ -198,7 +198,8 @@ static void child_ended(struct task *t, enum task_end how, const struct script_e
     luaL_unref(t->vm->L, LUA_REGISTRYINDEX, c->ref); /* b lives: who waits for it has it too */
 }
 
-static const struct task_kind child_kind = {"listener", true, child_push, child_take, child_ended};
+static const struct task_kind child_kind = {"listener", true,        child_push,
+                                            child_take, child_ended, NULL};
 
 /* start(inbox, f, ...) */
 static int core_start(lua_State *L) {
@@ -307,11 +308,16 @@ static void push_limits(lua_State *L, const struct runtime *rt) {
     }
 }
 
-static const luaL_Reg functions[] = {{"start", core_start},       {"inbox", core_inbox},
-                                     {"post", core_post},         {"next", core_next},
-                                     {"set_hook", core_set_hook}, {"set_after", core_set_after},
-                                     {"warn", core_warn},         {"socket", core_socket},
-                                     {"ask", lib_core_ask},       {"history", lib_core_history},
+static const luaL_Reg functions[] = {{"start", core_start},
+                                     {"inbox", core_inbox},
+                                     {"post", core_post},
+                                     {"next", core_next},
+                                     {"set_hook", core_set_hook},
+                                     {"set_after", core_set_after},
+                                     {"warn", core_warn},
+                                     {"socket", core_socket},
+                                     {"ask", lib_core_ask},
+                                     {"history", lib_core_history},
                                      {NULL, NULL}};
 
 void lib_core_push(lua_State *L, struct runtime *rt) {

@@ -55,7 +55,7 @@ static void ticker_ended(struct task *t, enum task_end how, const struct script_
     let_go(k);
 }
 
-static const struct task_kind ticker_kind = {"timer", true, ticker_push, NULL, ticker_ended};
+static const struct task_kind ticker_kind = {"timer", true, ticker_push, NULL, ticker_ended, NULL};
 
 /* A tick is left out while the one before still waits for something. */
 static void on_fired(struct timer *t) {

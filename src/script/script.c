@@ -11,6 +11,7 @@
 #include "script/script.h"
 
 #include "net/httpc.h"
+#include "script/cache.h"
 #include "script/lib_core.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
@@ -188,6 +189,9 @@ void script_close(struct site *site) {
     site->has = 0; /* nothing new comes in; what is cancelled may still let sockets go (forget) */
     site->limits = &site->conf->limits;
     runtime_free(rt);
+    if (site->cache) cache_clear(site->cache);
+    mem_free(site->cache);
+    site->cache = NULL;
     site->script = NULL;
     site->hooks = &no_hooks;
 }

@@ -70,11 +70,16 @@ static const char *error_code(int status, bool killed) {
     return status == LUA_ERRMEM ? "script_memory" : "script_error";
 }
 
+static struct slice handler_of(const struct task *t) {
+    return t->kind->handler ? t->kind->handler(t) : (struct slice){NULL, 0};
+}
+
 static void fail(struct task *t, int status, bool killed) {
     struct vm *vm = t->vm;
     struct script_error error;
     struct text text = {0};
     over(t); /* before anything is collected that w may be a part of */
+    if (killed) suspension_note(&vm->suspensions, vm->site, t->kind->name, handler_of(t));
     vm_report(vm, t->L, error_code(status, killed), t->kind->name, &error, &text);
     drop_coroutine(vm, t->L);
     if (status == LUA_ERRMEM) vm_out_of_memory(vm);
@@ -127,6 +132,10 @@ void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
     if (vm->task_count >= vm->limits->script_tasks) {
         metrics_limit(vm->site->core->metrics, "script_tasks", vm->site->name);
         refuse(t, "overload", "too many tasks");
+        return;
+    }
+    if (suspension_holds(&vm->suspensions, vm->site, kind->name, handler_of(t))) {
+        refuse(t, "suspended", "it was stopped too often");
         return;
     }
     t->L = borrow_coroutine(vm);

@@ -35,6 +35,8 @@ struct task_kind {
     /* t is idle and forgotten; may free it, may start it again. error is NULL but for TASK_FAILED
      * and dies with the call. */
     void (*ended)(struct task *t, enum task_end how, const struct script_error *error);
+    /* Which of several handlers of this kind it is, for suspend.h; borrowed. NULL: there is one. */
+    struct slice (*handler)(const struct task *t);
 };
 
 struct task {

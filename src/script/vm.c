@@ -6,6 +6,7 @@
 
 #include "base/id.h"
 #include "script/lib_crypto.h"
+#include "script/lib_cache.h"
 #include "script/lib_http.h"
 #include "script/lib_json.h"
 #include "script/lib_redis.h"
@@ -68,6 +69,7 @@ static int open_state(lua_State *L) {
     vm_module(L, "moonlatch.crypto", open_crypto, false);
     vm_module(L, "moonlatch.log", lib_log_open, false);
     vm_module(L, "moonlatch.time", lib_time_open, false);
+    vm_module(L, "moonlatch.cache", lib_cache_open, false);
     vm_module(L, "moonlatch.http_wire", lib_http_open, true);
     vm_module(L, "moonlatch.redis_wire", lib_redis_open, true);
     vm_require(L, "moonlatch.json"); /* C code uses it too */
@@ -98,6 +100,7 @@ void vm_free(struct vm *vm) {
     assert(!vm->running);
     while (!list_empty(&vm->tasks)) task_cancel(container_of(vm->tasks.next, struct task, link));
     lua_close(vm->L);
+    suspensions_fini(&vm->suspensions);
     watchdog_release(vm->site->core);
     mem_free(vm->library);
     mem_free(vm);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/rate.h"
 #include "core/site.h"
+#include "script/suspend.h"
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -47,6 +48,7 @@ struct vm {
     uint64_t task_count;
     lua_State *idle[VM_IDLE];
     size_t idle_count;
+    struct suspensions suspensions;
     struct rate lines, errors; /* of the log */
     uint64_t lines_dropped;
 };
@@ -121,7 +123,7 @@ void vm_load_file(lua_State *L, const char *path, const char *shown, bool truste
 
 /* What became of a task that failed. */
 struct script_error {
-    const char *code; /* "script_error", "script_timeout", "script_memory", "overload" */
+    const char *code; /* "script_error", "script_timeout", "script_memory", "overload", "suspended" */
     char id[ERROR_ID_LENGTH + 1]; /* stands in the log line of this error too */
     struct slice text; /* at most 200 bytes, UTF-8 not checked; for the log, not for strangers */
 };
