@@ -41,7 +41,7 @@ static int time_sleep(lua_State *L) {
     s->timer.fired = on_timer;
     s->loop = vm_of(L)->site->core->loop;
     loop_update_time(s->loop); /* the script may have run for a while in this turn */
-    timer_start(s->loop, &s->timer, (uint64_t)(seconds * 1000));
+    timer_start(s->loop, &s->timer, (uint64_t)(seconds * 1000) + 1); /* the loop's clock is cut */
     return task_wait(L, &s->wait);
 }
 
