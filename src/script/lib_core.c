@@ -26,6 +26,7 @@ struct inbox {
     struct deferred wake;
     struct vm *vm;
     struct list ended; /* struct child: ended, and not taken yet */
+    struct list alive; /* struct child: not ended */
     lua_Integer started;
     unsigned posts; /* not taken yet */
     bool waiting;
@@ -33,7 +34,7 @@ struct inbox {
 
 struct child {
     struct task task;
-    struct list link; /* in inbox->ended */
+    struct list link; /* in inbox->alive, then in inbox->ended */
     struct inbox *inbox;
     int ref;            /* of the inbox */
     lua_Integer number; /* counted from 1 */
@@ -139,6 +140,7 @@ static int core_inbox(lua_State *L) {
     struct inbox *b = lua_newuserdatauv(L, sizeof *b, 1);
     *b = (struct inbox){.vm = vm_of(L)};
     list_init(&b->ended);
+    list_init(&b->alive);
     deferred_init(&b->wake, on_wake);
     b->timer.fired = on_timeout;
     b->wait.push = on_next;
@@ -191,6 +193,7 @@ static void child_ended(struct task *t, enum task_end how, const struct script_e
         mem_free(c);
         return;
     }
+    list_remove(&c->link);
     if (how != TASK_DONE) c->code = error ? error->code : "cancelled";
     if (error) memcpy(c->id, error->id, sizeof c->id);
     list_push(&b->ended, &c->link);
@@ -217,8 +220,28 @@ static int core_start(lua_State *L) {
     c->ref = ref;
     c->from = L;
     if (b) c->number = ++b->started;
+    if (b) list_push(&b->alive, &c->link);
     task_start(vm_of(L), &c->task, &child_kind); /* may free c */
     return 0;
+}
+
+/* cancel(inbox): ends the children of this inbox that have not ended */
+static int core_cancel(lua_State *L) {
+    struct inbox *b = luaL_checkudata(L, 1, META);
+    while (!list_empty(&b->alive)) {
+        struct child *c = container_of(b->alive.next, struct child, link);
+        list_remove(&c->link); /* one that runs now ends as soon as it comes back */
+        task_cancel(&c->task);
+    }
+    return 0;
+}
+
+/* monotonic(): seconds on a clock that never goes back */
+static int core_monotonic(lua_State *L) {
+    struct loop *loop = vm_of(L)->site->core->loop;
+    loop_update_time(loop); /* the script may have run for a while in this turn */
+    lua_pushnumber(L, (lua_Number)loop_now_ms(loop) / 1000);
+    return 1;
 }
 
 /* ---- what the script hears of ---- */
@@ -308,7 +331,9 @@ static void push_limits(lua_State *L, const struct runtime *rt) {
     }
 }
 
-static const luaL_Reg functions[] = {{"start", core_start},
+static const luaL_Reg functions[] = {{"cancel", core_cancel},
+                                     {"monotonic", core_monotonic},
+                                     {"start", core_start},
                                      {"inbox", core_inbox},
                                      {"post", core_post},
                                      {"next", core_next},

@@ -105,6 +105,11 @@ static void take_entries(lua_State *L, struct runtime *rt) {
     lua_pop(L, 1);
 }
 
+static int open_core(lua_State *L) {
+    lib_core_push(L, runtime_of(vm_of(L)));
+    return 1;
+}
+
 static int load_protected(lua_State *L) {
     struct load *l = lua_touserdata(L, 1);
     struct runtime *rt = l->rt;
@@ -112,9 +117,10 @@ static int load_protected(lua_State *L) {
     luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state lives */
     lib_socket_open(L);
     lib_timer_open(L);
+    vm_module(L, "moonlatch.core", open_core, true);
     vm_require(L, "moonlatch.runtime");
     lua_getfield(L, -1, "start");
-    lib_core_push(L, rt);
+    vm_require(L, "moonlatch.core");
     push_site(L, l);
     push_controllers(L, l);
     lua_pushfstring(L, "scripts/%s/init.lua", rt->site->name);
