@@ -56,17 +56,33 @@ local function set_filter(core, fn)
   core.set_hook("filter", fn or false)
 end
 
+local WARNED_MAX = 100
+
+-- Tells the log, once for each name, what was called and is not there.
+local function unknown(core, site, files, max_parts)
+  local warned, count = {}, 0
+  return function(name)
+    if warned[name] or count >= WARNED_MAX then return nil, "Function not found" end
+    warned[name], count = true, count + 1
+    local near = lookup.nearest({ site.routes or {}, site.controllers or {}, files }, name, max_parts, routes.skip)
+    core.warn(("a client called \"%s\", and there is no such controller%s"):format(name,
+      near and "; there is \"" .. near .. "\"" or ""))
+    return nil, "Function not found"
+  end
+end
+
 -- The function that answers remote calls.
 local function caller(core, site, files)
   local max_bytes, max_parts = core.limits.rpc_name, core.limits.rpc_segments
   local find, skip = lookup.find, routes.skip
+  local not_found = unknown(core, site, files, max_parts)
   return function(name, auth, data, socket)
     if #name > max_bytes then return nil, "Function not found" end
     local handler = site.routes and find(site.routes, name, max_parts, skip)
     if handler then return routes.run(core, handler, auth, data, socket) end
     handler = find(site.controllers, name, max_parts) or find(files, name, max_parts)
     if handler then return handler(auth, data, socket) end
-    return nil, "Function not found"
+    return not_found(name)
   end
 end
 

@@ -183,3 +183,22 @@ describe("the token route", function()
     assert.is_true(ws.connect(g.port, "/direct?how=raise").status >= 500)
   end)
 end)
+
+describe("the log, in the first hour,", function()
+  after_each(gateway.stop_all)
+
+  it("says which controller a wrong name may have meant, and why a token may not be there", function()
+    local g = gateway.start { sites = { s = { path = "/" } }, scripts = { s = [[
+      local site = {}
+      function site.authentication() return { name = "x" } end
+      site.controllers = { user = { rename = function() return 1 end } }
+      return site]] } }
+    local c = assert(token.login(g.port, {}))
+    for _ = 1, 3 do assert.are.equal("Function not found", select(2, c:rpc("user.renmae"))) end
+    assert.is_truthy(g:wait_log('there is \\"user.rename\\"'))
+    assert.are.equal(1, select(2, g:log():gsub("user.renmae", "")))
+    local stranger = token.connect(g.port)
+    stranger:authenticate("53932aab-fbc1-4d14-9f1b-bb8a38dfaef4")
+    assert.is_truthy(g:wait_log('msg="token not found" site=s ip=127.0.0.1 hint="it was used already, is older than token.ttl'))
+  end)
+end)

@@ -47,4 +47,17 @@ describe("the lookup of controllers", function()
       assert.is_nil(lookup.find(site, name, 8, skip), name)
     end
   end)
+
+  it("knows what a wrong name may have meant", function()
+    local trees = { { user = { read = f, public = f } }, { echo = f, ask = { name = f } } }
+    for wrong, right in pairs { ehco = "echo", ["ask.nmae"] = "ask.name", ["user.raed"] = "user.read", Echo = "echo" } do
+      assert.equal(right, lookup.nearest(trees, wrong, 8))
+    end
+    assert.is_nil(lookup.nearest(trees, "quite another", 8))
+    assert.is_nil(lookup.nearest({}, "echo", 8))
+    assert.is_nil(lookup.nearest(trees, "user.publik", 8, { public = true }))
+    local circle = {}
+    for i = 1, 20 do circle["k" .. i] = circle end
+    assert.is_nil(lookup.nearest({ circle }, "k1.k2", 8))
+  end)
 end)

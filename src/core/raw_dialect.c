@@ -19,6 +19,7 @@ static void on_taken(void *arg, int status, struct buf *auth) {
         socket_close(s, SOCKET_UNAVAILABLE, "unavailable");
     } else if (status) {
         auth_failed(s->site, &s->handshake->ip);
+        token_log_unknown(s->site, &s->handshake->ip);
         socket_close(s, 4401, "token not found");
     } else if (!socket_authenticate(s, buf_ref(auth))) {
         socket_close(s, SOCKET_TOO_MANY, "too_many");

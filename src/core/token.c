@@ -41,6 +41,14 @@ void token_take(struct site *site, struct slice token,
     store->ops->token_take(store, site, token, done, arg);
 }
 
+void token_log_unknown(struct site *site, const struct ip *ip) {
+    char text[IP_TEXT_MAX];
+    LOG(site->core->log, LOG_INFO, "token not found", log_c("site", site->name),
+        log_c("ip", ip_format(ip, text)),
+        log_c("hint", "it was used already, is older than token.ttl, or is of another site or store"),
+        log_n("ttl_ms", (long long)site->conf->token.ttl_ms));
+}
+
 /* ---- visitors ---- */
 
 #define WINDOW_MS 60000

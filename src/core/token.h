@@ -22,6 +22,9 @@ int token_issue(struct site *site, struct buf *auth, const struct handshake *fro
 void token_take(struct site *site, struct slice token,
                 void (*done)(void *arg, int status, struct buf *auth), void *arg);
 
+/* A token was not there: tells the log, with what it may have been. */
+void token_log_unknown(struct site *site, const struct ip *ip);
+
 /* What a public address may do in a site before it has authenticated; private ones are not counted
  * unless count_private says so. Whether it may have another token now; counts it. */
 bool token_rate_allows(struct site *site, const struct ip *ip);

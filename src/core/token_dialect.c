@@ -158,6 +158,7 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     }
     if (status == -ENOENT) {
         auth_failed(s->site, &s->handshake->ip);
+        token_log_unknown(s->site, &s->handshake->ip);
         op_fail_text(op, "Token not found");
         return;
     }
