@@ -33,26 +33,33 @@ static int count_head(struct response_parser *p, size_t n) {
 
 static int on_field(llhttp_t *llhttp, const char *at, size_t n) {
     struct response_parser *p = llhttp->data;
+    int error = count_head(p, n);
+    if (error) return error;
     char *to = text_reserve(&p->out->head, n);
     for (size_t i = 0; i < n; i++) to[i] = (char)tolower((unsigned char)at[i]);
     text_commit(&p->out->head, n);
-    return count_head(p, n + 4);
+    return 0;
 }
 
-static int on_field_complete(llhttp_t *llhttp) {
-    text_char(&((struct response_parser *)llhttp->data)->out->head, 0);
-    return 0;
+/* After a name come a colon and a space, after a value the end of its line: two bytes. */
+static int on_part_complete(llhttp_t *llhttp) {
+    struct response_parser *p = llhttp->data;
+    text_char(&p->out->head, 0);
+    return count_head(p, 2);
 }
 
 static int on_value(llhttp_t *llhttp, const char *at, size_t n) {
     struct response_parser *p = llhttp->data;
-    text_add(&p->out->head, slice_make(at, n));
-    return count_head(p, n);
+    int error = count_head(p, n);
+    if (!error) text_add(&p->out->head, slice_make(at, n));
+    return error;
 }
 
 static int on_headers_complete(llhttp_t *llhttp) {
     struct response_parser *p = llhttp->data;
     p->out->status = llhttp->status_code;
+    /* llhttp takes "2" for a status as well: RFC 9110 section 15 knows three digits only. */
+    if (llhttp->status_code < 100 || llhttp->status_code > 999) return -1;
     if (llhttp->status_code == 101) return -1;
     if (llhttp->flags & F_CONTENT_LENGTH && !p->head && llhttp->content_length > p->max_body) {
         p->large = true;
@@ -83,9 +90,9 @@ static int on_message_complete(llhttp_t *llhttp) {
 }
 
 static const llhttp_settings_t settings = {.on_header_field = on_field,
-                                           .on_header_field_complete = on_field_complete,
+                                           .on_header_field_complete = on_part_complete,
                                            .on_header_value = on_value,
-                                           .on_header_value_complete = on_field_complete,
+                                           .on_header_value_complete = on_part_complete,
                                            .on_headers_complete = on_headers_complete,
                                            .on_body = on_body,
                                            .on_message_complete = on_message_complete};
