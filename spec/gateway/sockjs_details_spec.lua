@@ -315,6 +315,18 @@ describe("a SockJS endpoint", function()
     for _ = 1, 2 do assert.equal('c[3001,"asked"]\n', post(url .. "/xhr").body) end
   end)
 
+  it("gives the close frame to all who ask in the turn of the close", function()
+    local url = opened()
+    local client = waiting_poll(url)
+    local body = '["close"]'
+    local head = " HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    local got = http.raw(g.port, "POST " .. url .. "/xhr_send" .. head:format(#body) .. body
+      .. "POST " .. url .. "/xhr" .. head:format(0), { stop = "]\n" })
+    assert.matches('c[3001,"asked"]\n', got, 1, true)
+    assert.equal('c[3001,"asked"]\n', client:read().body)
+    client:close()
+  end)
+
   it("notices at once that a waiting poll is gone, by FIN and by RST", function()
     for _, how in ipairs { "close", "drop" } do
       local url = opened()

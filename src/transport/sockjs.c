@@ -250,6 +250,8 @@ static void on_timer(struct timer *t) {
 
 void sockjs_attach(struct sockjs_session *s, struct receiver *rc) {
     receiver_start(rc);
+    /* closed in this very turn: the first has its close frame due, and so has this one */
+    if (s->state == SOCKJS_CLOSING) flush(s, true);
     if (s->receiver) {
         receiver_last(rc, SLICE("c[2010,\"Another connection still open\"]"));
         return;
