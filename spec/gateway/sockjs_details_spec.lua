@@ -455,6 +455,20 @@ describe("a SockJS endpoint of a careful site", function()
     assert.equal(503, ws.connect(g.port, "/echo/websocket?fail=1", { headers = ANN }).status)
   end)
 
+  it("lets pages of the origins that may come in read a refusal, and nobody keep it", function()
+    local refused = { post(session() .. "/xhr", "", { Origin = LISTED }),
+      post(session() .. "/xhr?fail=1", "", ann { Origin = LISTED }),
+      post(session() .. "/xhr_streaming", "", { Origin = LISTED }),
+      get(session() .. "/eventsource", { Origin = LISTED }) }
+    for i, r in ipairs(refused) do
+      assert.equal(i == 2 and 503 or 403, r.status)
+      assert.equal(LISTED, r.headers["access-control-allow-origin"])
+      assert.equal("true", r.headers["access-control-allow-credentials"])
+      assert.equal("Origin", r.headers["vary"])
+      assert.equal("no-store, no-cache, no-transform, must-revalidate, max-age=0", r.headers["cache-control"])
+    end
+  end)
+
   it("knows the origins that may come in", function()
     for origin, fits in pairs { [LISTED] = true, [OWN .. ":" .. g.port] = true, ["https://evil.example"] = false,
       ["null"] = false, ["https://chat.example.evil"] = false } do

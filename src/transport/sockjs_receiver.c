@@ -28,9 +28,11 @@ static struct slice callback_of(const struct receiver *rc) {
 
 /* ---- writing ---- */
 
-static void fill_headers(const struct receiver *rc, struct sockjs_headers *h) {
-    sockjs_header(h, "Content-Type", slice_of(rc->way->content_type));
-    if (rc->way->callback) sockjs_header(h, "X-Content-Type-Options", SLICE("nosniff"));
+/* For good answers and refusals alike: a page may read both. */
+static void fill_headers(const struct receiver *rc, struct sockjs_headers *h, const char *type,
+                         bool nosniff) {
+    sockjs_header(h, "Content-Type", slice_of(type));
+    if (nosniff) sockjs_header(h, "X-Content-Type-Options", SLICE("nosniff"));
     sockjs_session_headers(h, rc->sockjs, rc->request);
     if (rc->way->cors)
         sockjs_cors_headers(h, rc->sockjs, rc->request, rc->way == &sockjs_eventsource);
@@ -43,7 +45,7 @@ void receiver_start(struct receiver *rc) {
     struct text prelude = {0};
     conn_set_marks(rc->request->conn, limits->send_buffer_soft, limits->send_buffer_time,
                    limits->send_buffer_hard);
-    fill_headers(rc, &h);
+    fill_headers(rc, &h, rc->way->content_type, rc->way->callback);
     rc->way->prelude(&prelude, callback_of(rc));
     struct buf *piece = text_take(&prelude);
     http_begin(rc->request, 200, h.list);
@@ -67,7 +69,7 @@ static void write_streaming(struct receiver *rc, struct buf *piece, bool last) {
 
 static void write_polling(struct receiver *rc, struct buf *piece) {
     struct sockjs_headers h = {0};
-    fill_headers(rc, &h);
+    fill_headers(rc, &h, rc->way->content_type, rc->way->callback);
     http_reply(release(rc), 200, h.list, buf_slice(piece));
 }
 
@@ -86,8 +88,11 @@ void receiver_frame(struct receiver *rc, struct slice frame) { write_frame(rc, f
 void receiver_last(struct receiver *rc, struct slice frame) { write_frame(rc, frame, true); }
 
 void receiver_refuse(struct receiver *rc, int status) {
-    struct request *r = receiver_free(rc);
-    http_error(r, status, status == 403 ? "not allowed here" : "no session can be opened now");
+    struct sockjs_headers h = {0};
+    fill_headers(rc, &h, "text/plain; charset=UTF-8", true);
+    http_reply(receiver_free(rc), status, h.list,
+               status == 403 ? SLICE("not allowed here\n")
+                             : SLICE("no session can be opened now\n"));
 }
 
 void receiver_drop(struct receiver *rc, const char *reason) {
