@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "routes.h"
 
+#include "script/script.h"
 #include "transport/token_route.h"
 #include "transport/transport.h"
 
@@ -47,6 +48,7 @@ static void take_stock(const struct routes *routes, const struct request *r) {
         *metrics_cell(m, "sockets", NULL, NULL, site->name) = (int64_t)site->sockets.count;
         *metrics_cell(m, "channels", NULL, NULL, site->name) = (int64_t)site->channels.count;
         *metrics_cell(m, "calls_running", NULL, NULL, site->name) = (int64_t)site->running;
+        script_measure(site, m);
     }
 }
 

@@ -20,8 +20,8 @@ struct routes {
     const struct config *config;
     struct core *core;
     struct metrics *metrics;
-    struct route *sites;
-    size_t count;
+    struct route *sites; /* never moves */
+    size_t count, room;
 };
 
 /* What a listener leads to: everything, one site (its own listen address), or the metrics. */

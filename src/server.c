@@ -5,18 +5,22 @@
  * A drain (SIGTERM, SIGINT): no new sockets, /health/ready says 503, the sockets are closed with
  * 1012 one after the other over drain_spread, so that their clients do not all come back at once;
  * then what is left of the connections, at the latest after drain_timeout. A second signal cuts it
- * short. */
+ * short.
+ *
+ * SIGHUP: the scripts are reloaded; with --dev also whenever one of their files changes. */
 #include "server.h"
 
 #include "core/hub.h"
 #include "core/socket.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "reload.h"
 #include "routes.h"
 #include "script/script.h"
 #include "store/memory.h"
 #include "store/redis.h"
 #include "transport/transport.h"
+#include "watch.h"
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -27,6 +31,8 @@ struct entry {
     struct listener *listener;
     struct net *net;
 };
+
+#define SITES_LATER 256 /* room for sites that come while it serves */
 
 struct worker {
     const struct config *config;
@@ -40,14 +46,18 @@ struct worker {
     struct script_host script_host;
     struct routes routes;
     struct entry *entries;
-    size_t entry_count;
-    uv_signal_t signals[2];
+    size_t entry_count, entry_room;
+    uv_signal_t signals[3];
+    struct reloader reloader;
+    struct watcher *watcher; /* NULL: without --dev */
 
     /* the drain */
     struct timer drain_tick, drain_end;
     struct socket **leaving; /* references */
     size_t leaving_count, left;
 };
+
+static bool open_later(void *arg, const struct site_conf *conf, struct text *error);
 
 /* ---- parts ---- */
 
@@ -71,7 +81,10 @@ static void worker_init(struct worker *w, const struct config *config) {
     random_name(&w->random, w->core.node, NODE_LENGTH);
     list_init(&w->core.sites);
     w->routes = (struct routes){.config = config, .core = &w->core, .metrics = w->metrics};
-    w->routes.sites = mem_new((config->site_count + 1) * sizeof *w->routes.sites);
+    w->routes.room = config->site_count + SITES_LATER;
+    w->routes.sites = mem_new(w->routes.room * sizeof *w->routes.sites);
+    w->reloader =
+        (struct reloader){.config = config, .routes = &w->routes, .open = open_later, .arg = w};
 }
 
 static void connections_close(struct worker *w, struct list *conns) {
@@ -87,6 +100,7 @@ static void worker_fini(struct worker *w) {
     net_fini(&w->net);
     mem_free(w->routes.sites);
     mem_free(w->entries);
+    reload_fini(&w->reloader);
     metrics_free(w->metrics);
     log_free(w->log);
     loop_free(w->loop);
@@ -175,6 +189,11 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
     return true;
 }
 
+static void site_close(struct route *route) {
+    site_free(route->site);
+    if (route->files) files_close(route->files);
+}
+
 static bool sites_open(struct worker *w, struct text *error) {
     for (size_t i = 0; i < w->config->site_count; i++)
         if (!site_open(w, &w->config->sites[i], error)) return false;
@@ -191,12 +210,7 @@ static void sites_close(struct worker *w) {
     loop_settle(w->loop); /* sessions that the transports ended let go of their sockets */
     for (size_t i = 0; i < w->routes.count; i++) script_close(w->routes.sites[i].site);
     loop_settle(w->loop); /* what the scripts were asked has ended with them */
-    for (size_t i = 0; i < w->routes.count; i++) {
-        struct route *route = &w->routes.sites[i];
-        site_free(route->site);
-        if (route->files) files_close(route->files);
-    }
-    w->routes.count = 0;
+    while (w->routes.count) site_close(&w->routes.sites[--w->routes.count]);
 }
 
 /* ---- listeners ---- */
@@ -210,6 +224,10 @@ static bool entry_open(struct worker *w, const char *address, const struct route
                        struct text *error) {
     struct entry *e = &w->entries[w->entry_count];
     const char *reason = NULL;
+    if (w->entry_count == w->entry_room) {
+        text_format(error, "cannot listen on %s: too many addresses", address);
+        return false;
+    }
     e->net = &w->net;
     e->entrance = (struct entrance){.routes = &w->routes, .site = site, .admin = admin};
     e->listener = listener_open(&w->net, slice_of(address), on_accepted, e, &reason);
@@ -229,9 +247,10 @@ static size_t list_length(char **list) {
 
 static bool entries_open(struct worker *w, struct text *error) {
     const struct config *config = w->config;
-    size_t most = list_length(config->listen) + 1;
-    for (size_t i = 0; i < config->site_count; i++) most += list_length(config->sites[i].listen);
-    w->entries = mem_new(most * sizeof *w->entries);
+    w->entry_room = list_length(config->listen) + 1 + SITES_LATER;
+    for (size_t i = 0; i < config->site_count; i++)
+        w->entry_room += list_length(config->sites[i].listen);
+    w->entries = mem_new(w->entry_room * sizeof *w->entries);
     for (char **a = config->listen; *a; a++)
         if (!entry_open(w, *a, NULL, false, error)) return false;
     for (size_t i = 0; i < w->routes.count; i++)
@@ -244,11 +263,36 @@ static void entries_close(struct worker *w) {
     while (w->entry_count) listener_close(w->entries[--w->entry_count].listener);
 }
 
-static void entries_print(const struct worker *w) {
-    for (size_t i = 0; i < w->entry_count; i++)
+static void entries_print(const struct worker *w, size_t from) {
+    for (size_t i = from; i < w->entry_count; i++)
         printf("%s %s\n", w->entries[i].entrance.admin ? "admin on" : "listening on",
                listener_url(w->entries[i].listener));
     fflush(stdout);
+}
+
+/* ---- sites that come later ---- */
+
+static void close_later(struct worker *w, size_t entries) {
+    while (w->entry_count > entries) listener_close(w->entries[--w->entry_count].listener);
+    struct route *route = &w->routes.sites[--w->routes.count];
+    script_close(route->site);
+    site_close(route);
+}
+
+static bool open_later(void *arg, const struct site_conf *conf, struct text *error) {
+    struct worker *w = arg;
+    size_t entries = w->entry_count;
+    if (w->routes.count == w->routes.room) {
+        text_str(error, "too many new sites: restart the gateway");
+        return false;
+    }
+    const struct route *route = &w->routes.sites[w->routes.count];
+    bool opened = site_open(w, conf, error);
+    for (char **a = conf->listen; opened && *a; a++)
+        opened = entry_open(w, *a, route, false, error);
+    if (opened) entries_print(w, entries);
+    else close_later(w, entries);
+    return opened;
 }
 
 /* ---- the drain ---- */
@@ -303,16 +347,33 @@ static void drain(struct worker *w) {
     on_drain_tick(&w->drain_tick);
 }
 
+static void reload_quietly(struct worker *w, struct slice site) {
+    struct text errors = {0}; /* the log has them */
+    if (!w->core.draining) reload(&w->reloader, site, &errors);
+    text_fini(&errors);
+}
+
+/* A folder of scripts may belong to several sites, or to none yet. */
+static void on_changed(void *arg, const char *folder) {
+    struct worker *w = arg;
+    if (!folder) reload_quietly(w, (struct slice){NULL, 0});
+    for (size_t i = 0; folder && i < w->routes.count; i++) {
+        const struct site_conf *conf = w->routes.sites[i].site->conf;
+        if (conf->script && strcmp(conf->script, folder) == 0)
+            reload_quietly(w, slice_of(conf->name));
+    }
+}
+
 static void on_signal(uv_signal_t *signal, int number) {
-    (void)number;
     struct worker *w = signal->data;
-    if (w->core.draining) loop_stop(w->loop);
+    if (number == SIGHUP) reload_quietly(w, (struct slice){NULL, 0});
+    else if (w->core.draining) loop_stop(w->loop);
     else drain(w);
 }
 
 static void signals_open(struct worker *w) {
-    static const int numbers[] = {SIGTERM, SIGINT};
-    for (int i = 0; i < 2; i++) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < 3; i++) {
         uv_signal_init(loop_uv(w->loop), &w->signals[i]);
         w->signals[i].data = w;
         uv_signal_start(&w->signals[i], on_signal, numbers[i]);
@@ -320,7 +381,7 @@ static void signals_open(struct worker *w) {
 }
 
 static void signals_close(struct worker *w) {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         uv_signal_stop(&w->signals[i]);
         uv_close((uv_handle_t *)&w->signals[i], NULL);
     }
@@ -347,7 +408,8 @@ int server_run(const struct config *config) {
     bool opened = script_host_open(w, &error) && store_open(w, &error) && sites_open(w, &error);
     int status = !opened ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {
-        entries_print(w);
+        entries_print(w, 0);
+        if (config->dev) w->watcher = watcher_open(w->loop, w->log, config, on_changed, w);
         loop_run(w->loop);
     } else {
         text_char(&error, 0);
@@ -357,6 +419,7 @@ int server_run(const struct config *config) {
     if (w->core.store) w->core.store->ops->stop(w->core.store);
     connections_close(w, &w->net.conns);
     drain_close(w);
+    watcher_close(w->watcher);
     sites_close(w);
     signals_close(w);
     if (!status)

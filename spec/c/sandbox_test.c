@@ -486,7 +486,7 @@ static void any_value_may_be_an_error(void **state) {
             "local function inner() error('broken \\n\\27[31m') end\nlocal function outer() "
             "inner() end\nouter()");
     rig_logged(&r, log, sizeof log);
-    assert_non_null(strstr(log, "msg=\"script error\" site=spec in=spec code=script_error id="));
+    assert_non_null(strstr(log, "msg=\"script error\" site=spec@1 in=spec code=script_error id="));
     assert_non_null(strstr(log, "broken \\u000a\\u001b[31m"));
     assert_non_null(strstr(log, "\\u000ascript:2: in local 'outer'\\u000ascript:3: in "));
     expect(&r, "return pcall(error, 'x', 0)", "false x");
@@ -597,7 +597,7 @@ static void cjson_is_there_where_the_conf_names_it(void **state) {
     expect(&r, "return rawget(_G, 'require') == require, rawget(_G, 'package')", "true nil");
     vm_free(r.vm);
     r.conf.libraries = unknown;
-    r.vm = vm_new(&r.site, "", &error);
+    r.vm = vm_new(&r.site, 1, "", &error);
     assert_null(r.vm);
     text_char(&error, 0);
     assert_non_null(strstr(text_slice(&error).p, "library 'lfs' is not known"));
@@ -618,7 +618,7 @@ static void scripts_log_within_their_rate(void **state) {
             "local log = require 'moonlatch.log'\nlog.warn('careful', { user = 'ann\\n', n = 3 })");
     rig_logged(&r, log, sizeof log);
     assert_non_null(
-        strstr(log, "level=warn msg=script site=spec at=script:2 text=careful fields="));
+        strstr(log, "level=warn msg=script site=spec@1 at=script:2 text=careful fields="));
     assert_non_null(strstr(log, "user=ann\\u000a"));
     rig_run(&r, &s, "print('a', 1, nil)");
     assert_non_null(strstr(rig_logged(&r, log, sizeof log), "text=\"a\\u00091\\u0009nil\""));

@@ -291,7 +291,7 @@ static void there_are_not_more_tasks_than_allowed(void **state) {
     struct script *s = mem_new(101 * sizeof *s);
     (void)state;
     belfry_init(&f);
-    f.rig.limits.script_tasks = 100;
+    f.rig.conf.limits.script_tasks = 100;
     for (int i = 0; i <= 100; i++) script_start(&f.rig, &s[i], WAIT "return wait('x')");
     assert_false(s[99].ended);
     assert_true(s[100].ended);
@@ -395,7 +395,7 @@ static void a_slow_script_is_not_the_fault_of_another_site(void **state) {
     struct text error = {0};
     (void)state;
     belfry_init(&f);
-    f.other = vm_new(&f.rig.site, "", &error);
+    f.other = vm_new(&f.rig.site, 1, "", &error);
     assert_non_null(f.other);
     vm_set_budget(f.other, 50);
     assert_true(vm_protect(f.rig.vm, add_other, NULL, NULL));

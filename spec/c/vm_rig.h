@@ -45,10 +45,11 @@ static inline void rig_init(struct rig *r) {
     r->site = (struct site){.core = &r->core, .conf = &r->conf, .name = name, .limits = &r->limits};
 }
 
-/* Limits may be set between rig_init and this. */
+/* Limits may be set between rig_init and this; after it those of conf count. */
 static inline void rig_open(struct rig *r) {
     struct text error = {0};
-    r->vm = vm_new(&r->site, "spec/c/library", &error);
+    r->conf.limits = r->limits;
+    r->vm = vm_new(&r->site, 1, "spec/c/library", &error);
     if (!r->vm) fail_msg("%.*s", (int)error.n, text_slice(&error).p);
     text_fini(&error);
     vm_set_budget(r->vm, r->limits.script_time);

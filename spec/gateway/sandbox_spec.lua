@@ -215,7 +215,7 @@ describe("a handler that is stopped again and again", function()
     assert.is_true(gettime() - t0 < 0.3)
     assert.equal("x", c:rpc("echo", "x"))
     assert.equal("fine", c:rpc("sometimes"))
-    assert.is_truthy(g:log():find('msg="handler suspended" site=s handler="rpc loop.forever"', 1, true))
+    assert.is_truthy(g:log():find('msg="handler suspended" site=s@1 handler="rpc loop.forever"', 1, true))
     assert.is_truthy(require("spec.support.wait").for_true(function()
       return select(2, c:rpc("loop.forever")) == "script_timeout"
     end, 2))

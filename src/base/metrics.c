@@ -39,16 +39,20 @@ static void add_label(struct text *t, const char *key, const char *value) {
     text_char(t, '"');
 }
 
+static void add_name(struct text *t, const char *name, const char *key, const char *value,
+                     const char *site) {
+    text_str(t, name);
+    if (!key && !site) return;
+    text_char(t, '{');
+    if (key) add_label(t, key, value ? value : "");
+    if (site) add_label(t, "site", site);
+    text_char(t, '}');
+}
+
 int64_t *metrics_cell(struct metrics *m, const char *name, const char *key, const char *value,
                       const char *site) {
     struct text t = {0};
-    text_str(&t, name);
-    if (key || site) {
-        text_char(&t, '{');
-        if (key) add_label(&t, key, value ? value : "");
-        if (site) add_label(&t, "site", site);
-        text_char(&t, '}');
-    }
+    add_name(&t, name, key, value, site);
     struct slice full = text_slice(&t);
     struct map_link *l = map_find(&m->all, full);
     if (!l) {
@@ -64,6 +68,17 @@ int64_t *metrics_cell(struct metrics *m, const char *name, const char *key, cons
 void metrics_count(struct metrics *m, const char *name, const char *key, const char *value,
                    const char *site) {
     if (m) ++*metrics_cell(m, name, key, value, site);
+}
+
+void metrics_drop(struct metrics *m, const char *name, const char *key, const char *value,
+                  const char *site) {
+    struct text t = {0};
+    add_name(&t, name, key, value, site);
+    struct map_link *l = m ? map_find(&m->all, text_slice(&t)) : NULL;
+    text_fini(&t);
+    if (!l) return;
+    map_remove(&m->all, l);
+    mem_free(container_of(l, struct series, link));
 }
 
 static int by_name(const void *a, const void *b) {

@@ -20,6 +20,10 @@ int64_t *metrics_cell(struct metrics *m, const char *name, const char *key, cons
 void metrics_count(struct metrics *m, const char *name, const char *key, const char *value,
                    const char *site);
 
+/* Takes a series out: what it was about is gone. Nobody may have kept its cell. */
+void metrics_drop(struct metrics *m, const char *name, const char *key, const char *value,
+                  const char *site);
+
 /* A limit of LIMITS.md was reached: limit_hits_total{limit=...,site=...}. */
 static inline void metrics_limit(struct metrics *m, const char *limit, const char *site) {
     metrics_count(m, "limit_hits_total", "limit", limit, site);

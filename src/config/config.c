@@ -353,6 +353,7 @@ struct config *config_load(const struct config_options *options, struct text *er
     size_t before = errors->n;
     keys_init(gateway_keys, config);
     config->dev = options->dev;
+    config->options = *options;
     find_folders(options, config, errors);
     if (config->conf_dir) gateway_load(options, config, errors);
     if (errors->n == before) return config;

@@ -6,6 +6,15 @@
 #include "base/log.h"
 #include "core/site.h"
 
+/* What the command line says. NULL where it says nothing. */
+struct config_options {
+    const char *conf_dir;
+    const char *scripts_dir;
+    const char *const *listen; /* instead of the files' listen; NULL-terminated */
+    const char *const *set;    /* "log.level=debug": over gateway.lua; NULL-terminated */
+    bool dev;
+};
+
 /* The configuration of a process: what conf/gateway.lua, conf/sites/<name>.lua and the command line
  * say, checked and with every default filled in. Made once before anything starts, never changed
  * after. Texts and lists belong to it; lists of texts end with NULL. */
@@ -28,23 +37,15 @@ struct config {
     char *conf_dir;           /* what was read */
     char *scripts_dir;        /* holds a folder for each site; NULL when there is none */
     char *library_dir;        /* holds moonlatch/ */
-    bool dev;                 /* --dev: everything is logged */
+    bool dev;                 /* --dev: everything is logged, and changed scripts are reloaded */
+    struct config_options options; /* it was made with: the command line's */
     struct site_conf *sites;  /* in the order of their names */
     size_t site_count;
 };
 
-/* What the command line says. NULL where it says nothing. */
-struct config_options {
-    const char *conf_dir;
-    const char *scripts_dir;
-    const char *const *listen; /* instead of the files' listen; NULL-terminated */
-    const char *const *set;    /* "log.level=debug": over gateway.lua; NULL-terminated */
-    bool dev;
-};
-
 /* Reads all files. On failure the result is NULL and errors has one line for everything that is
- * wrong, "conf/sites/chat.lua:7: unknown key 'tokn'; did you mean 'token'?". The options are
- * borrowed for the call. */
+ * wrong, "conf/sites/chat.lua:7: unknown key 'tokn'; did you mean 'token'?". What the options point
+ * to is borrowed, and must outlive the result. */
 struct config *config_load(const struct config_options *options, struct text *errors)
     __attribute__((warn_unused_result));
 void config_free(struct config *config);

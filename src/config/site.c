@@ -414,6 +414,19 @@ void config_site_print(struct printer *p, const struct site_conf *site) {
     keys_print(p, site_keys, site);
 }
 
+bool config_site_alike(const struct config *config, const struct site_conf *a,
+                       const struct site_conf *b) {
+    struct site_conf with_same_options = *a;
+    struct text texts[2] = {{0}, {0}};
+    with_same_options.options = b->options;
+    const struct site_conf *both[] = {&with_same_options, b};
+    for (int i = 0; i < 2; i++)
+        config_site_print(&(struct printer){.out = &texts[i], .config = config}, both[i]);
+    bool alike = slice_eq(text_slice(&texts[0]), text_slice(&texts[1]));
+    for (int i = 0; i < 2; i++) text_fini(&texts[i]);
+    return alike;
+}
+
 static const char *common_text(char **a, char **b) {
     for (; *a; a++)
         for (char **other = b; *other; other++)

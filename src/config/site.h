@@ -13,6 +13,10 @@ void config_site_fini(struct site_conf *site);
 /* Appends the site as the members of a Lua table. */
 void config_site_print(struct printer *p, const struct site_conf *site);
 
+/* Whether two confs of a site, both within config, differ in nothing but their options. */
+bool config_site_alike(const struct config *config, const struct site_conf *a,
+                       const struct site_conf *b);
+
 /* What two sites share that only one can have, "its path and host"; NULL when they get along. */
 const char *config_sites_clash(const struct site_conf *a, const struct site_conf *b);
 

@@ -271,7 +271,7 @@ static uint32_t check_hook(lua_State *L, int index) {
 
 static void set_bits(struct runtime *rt, uint32_t bits, bool on) {
     rt->has = on ? rt->has | bits : rt->has & ~bits;
-    if (rt->live) rt->site->has = rt->has;
+    if (rt->phase == RUNTIME_CURRENT) rt->site->has = rt->has;
 }
 
 /* Keeps the function at index 2, or none when it is no function. */
@@ -305,8 +305,8 @@ static int core_set_after(lua_State *L) {
 }
 
 static int core_warn(lua_State *L) {
-    struct site *site = vm_of(L)->site;
-    LOG(site->core->log, LOG_WARN, "script warning", log_c("site", site->name),
+    const struct vm *vm = vm_of(L);
+    LOG(vm->site->core->log, LOG_WARN, "script warning", log_c("site", vm->name),
         log_s("hint", lua_check_slice(L, 1)));
     return 0;
 }

@@ -27,7 +27,7 @@ static void write_line(lua_State *L, enum log_level level, struct text *text, st
     struct text at = {0};
     if (lua_getstack(L, 1, &call) && lua_getinfo(L, "Sl", &call) && call.currentline > 0)
         text_format(&at, "%s:%d", call.short_src, call.currentline);
-    LOG(vm->site->core->log, level, "script", log_c("site", vm->site->name),
+    LOG(vm->site->core->log, level, "script", log_c("site", vm->name),
         log_s("at", text_slice(&at)), log_s("text", text_slice(text)),
         log_s("fields", text_slice(fields)), log_n("dropped", (long long)vm->lines_dropped));
     vm->lines_dropped = 0;

@@ -25,17 +25,22 @@ static int server_now(lua_State *L) {
     return 1;
 }
 
+static int set_unauth_timeout(lua_State *L, uint64_t ms) {
+    struct runtime *rt = runtime_of(vm_of(L));
+    rt->limits.unauth_timeout = ms;
+    runtime_limits_changed(rt);
+    return 0;
+}
+
 /* enableCleanup(ms): how long sockets may stay without login, from the next one on */
 static int server_enable_cleanup(lua_State *L) {
     lua_Integer ms = luaL_optinteger(L, 2, 5000);
     luaL_argcheck(L, ms >= 100 && ms <= 600000, 2, "100 to 600000 milliseconds expected");
-    runtime_of(vm_of(L))->limits.unauth_timeout = (uint64_t)ms;
-    return 0;
+    return set_unauth_timeout(L, (uint64_t)ms);
 }
 
 static int server_disable_cleanup(lua_State *L) {
-    runtime_of(vm_of(L))->limits.unauth_timeout = LIMIT_OFF;
-    return 0;
+    return set_unauth_timeout(L, LIMIT_OFF);
 }
 
 /* The sockets of the site, each with a reference, in an array of *n; the caller's. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* A handle is a userdata with two user values: the decoded auth data, and a table for the fields
  * that scripts add, made at the first. The registry holds it, by a reference that the handle knows,
- * while its socket lives; the socket holds a plain pointer. */
+ * while its socket lives; the socket holds plain pointers: a list with one handle for each
+ * generation of the script that has seen it, the newest first. */
 #include "script/lib_socket.h"
 
 #include "script/lib_call.h"
@@ -25,6 +26,8 @@
 
 struct handle {
     struct socket *socket; /* NULL once its memory is gone */
+    struct handle *next;   /* of an older generation: private to the socket's list */
+    struct vm *vm;         /* whose userdata it is */
     struct buf *auth;      /* a reference: the socket's, when it was last looked at */
     int ref;               /* in the registry */
     bool decoded;          /* VALUE_AUTH is that of auth */
@@ -45,7 +48,7 @@ int lua_push_failure(lua_State *L, const char *code) {
 
 /* ---- handles ---- */
 
-static struct handle *handle_new(lua_State *L, struct socket *s) {
+static void handle_new(lua_State *L, struct socket *s) {
     struct handle *h = lua_newuserdatauv(L, sizeof *h, 2);
     *h = (struct handle){.ref = LUA_NOREF};
     memcpy(h->sid, s->sid, sizeof h->sid);
@@ -53,12 +56,15 @@ static struct handle *handle_new(lua_State *L, struct socket *s) {
     lua_pushvalue(L, -1);
     h->ref = luaL_ref(L, LUA_REGISTRYINDEX);
     h->socket = s;
+    h->vm = vm_of(L);
+    h->next = s->script;
     s->script = h;
-    return h;
 }
 
 void handle_push(lua_State *L, struct socket *s) {
+    const struct vm *vm = vm_of(L);
     const struct handle *h = s->script;
+    while (h && h->vm != vm) h = h->next;
     if (h) lua_rawgeti(L, LUA_REGISTRYINDEX, h->ref);
     else handle_new(L, s);
 }
@@ -83,7 +89,7 @@ static void push_auth(lua_State *L, struct handle *h) {
 
 void handle_push_auth(lua_State *L, struct socket *s) {
     handle_push(L, s);
-    push_auth(L, s->script);
+    push_auth(L, lua_touserdata(L, -1));
     lua_remove(L, -2);
 }
 
@@ -100,15 +106,30 @@ struct socket *handle_check(lua_State *L, int index) {
 /* Runs outside of Lua: luaL_unref only writes slots that are there. */
 void handle_forget(struct socket *s) {
     struct handle *h = s->script;
-    follow_auth(h);
-    h->socket = NULL;
     s->script = NULL;
-    luaL_unref(runtime_of_site(s->site)->vm->L, LUA_REGISTRYINDEX, h->ref);
+    while (h) {
+        struct handle *next = h->next;
+        follow_auth(h);
+        h->socket = NULL;
+        luaL_unref(h->vm->L, LUA_REGISTRYINDEX, h->ref); /* h may be collected from now on */
+        h = next;
+    }
 }
 
+static void handle_unlink(struct handle *h) {
+    struct handle *newer = h->socket->script;
+    if (newer == h) {
+        h->socket->script = h->next;
+        return;
+    }
+    while (newer->next != h) newer = newer->next;
+    newer->next = h->next;
+}
+
+/* At the end of the state, with the socket still there, or after handle_forget. */
 static int on_gc(lua_State *L) {
     struct handle *h = lua_touserdata(L, 1);
-    if (h->socket) h->socket->script = NULL;
+    if (h->socket) handle_unlink(h);
     buf_unref(h->auth);
     h->socket = NULL;
     h->auth = NULL;

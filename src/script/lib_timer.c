@@ -35,6 +35,7 @@ static void unset(struct ticker *k) {
     timer_stop(loop_of(k), &k->timer);
     list_remove(&k->link);
     k->rt->timer_count--;
+    if (!k->period_ms) k->rt->delay_count--;
 }
 
 /* ---- running ---- */
@@ -91,7 +92,8 @@ static int ticker_new(lua_State *L, bool again) {
     k->period_ms = again ? ms : 0;
     list_push(&rt->timers, &k->link);
     rt->timer_count++;
-    timer_start(loop_of(k), &k->timer, ms);
+    if (!again) rt->delay_count++;
+    if (!again || rt->phase != RUNTIME_LEFT) timer_start(loop_of(k), &k->timer, ms);
     return 1;
 }
 
@@ -112,6 +114,20 @@ void tickers_stop(struct runtime *rt) {
         struct ticker *k = container_of(link, struct ticker, link);
         unset(k);
         let_go(k);
+    }
+}
+
+void tickers_pause(struct runtime *rt) {
+    LIST_EACH(&rt->timers, link) {
+        struct ticker *k = container_of(link, struct ticker, link);
+        if (k->period_ms) timer_stop(loop_of(k), &k->timer);
+    }
+}
+
+void tickers_go_on(struct runtime *rt) {
+    LIST_EACH(&rt->timers, link) {
+        struct ticker *k = container_of(link, struct ticker, link);
+        if (k->period_ms) timer_start(loop_of(k), &k->timer, k->period_ms);
     }
 }
 

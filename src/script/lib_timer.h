@@ -17,4 +17,9 @@ int lib_timer_every(lua_State *L);
 /* Stops all, before the state goes. */
 void tickers_stop(struct runtime *rt);
 
+/* Those of every stand still from now on, while another generation is the current one, or tick
+ * again. */
+void tickers_pause(struct runtime *rt);
+void tickers_go_on(struct runtime *rt);
+
 #endif

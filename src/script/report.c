@@ -77,7 +77,7 @@ void vm_report(struct vm *vm, lua_State *L, const char *code, const char *what,
     uint64_t now_ms = loop_now_ms(core->loop);
     if (!rate_allow(&vm->errors, now_ms, ERRORS_PER_SECOND, ERRORS_PER_SECOND)) return;
     vm_traceback(L, 0, TRACEBACK_BYTES, &trace);
-    LOG(core->log, LOG_ERROR, "script error", log_c("site", vm->site->name), log_c("in", what),
+    LOG(core->log, LOG_ERROR, "script error", log_c("site", vm->name), log_c("in", what),
         log_c("code", code), log_c("id", e->id), log_s("error", e->text),
         log_s("traceback", text_slice(&trace)));
     text_fini(&trace);

@@ -5,8 +5,18 @@
 #include "base/buf.h"
 #include "core/site.h"
 
-/* A site's script: one Lua state in a sandbox, with a budget. Lua stays inside script/; the rest of
- * the house sees these functions and the hooks they install. */
+/* A site's script: Lua states in a sandbox, with a budget, one for each generation of the script
+ * that is alive. Lua stays inside script/; the rest of the house sees these functions and the hooks
+ * they install.
+ *
+ *   load -> generation 1 is current
+ *   reload -> 2 is loaded and checked beside it; then 2 is current, 1 is kept for a rollback
+ *   reload -> 3 is current, 2 is kept, 1 leaves: it is closed once nothing it began still goes on
+ *   rollback -> 2 is current again, 3 leaves
+ *
+ * What happens goes to the current generation. What an older one began (calls, waits, delays) ends
+ * there; its `every` timers stand still. Sockets, their data and channels are the core's, and know
+ * nothing of it. None of these functions may be called from inside Lua. */
 
 struct net;
 struct tls_context;
@@ -19,15 +29,39 @@ struct script_host {
 };
 
 /* Loads site->conf->script into a new state, runs its setup, and installs site->hooks and
- * site->has. On failure nothing is installed,
- * error gets one line with file, line and reason, and the result is false. A site whose conf names
- * no script gets no_hooks and true. */
+ * site->has. On failure nothing is installed, error gets one line with file, line and reason, and
+ * the result is false. A site whose conf names no script gets no_hooks and true. */
 bool script_load(struct site *site, const struct script_host *host, struct text *error);
+
+/* Loads the files as they are now as a new generation, which becomes the current one; options, JSON
+ * (borrowed), become site.options, NULL: those of before. It has the time script_reload. On failure
+ * nothing changes, and error gets the line. */
+bool script_reload(struct site *site, struct buf *options, struct text *error);
+
+/* Makes the generation that was current before the last reload the current one again. False and a
+ * line of error when there is none. */
+bool script_rollback(struct site *site, struct text *error);
+
+/* The current generation. */
+struct script_stat {
+    unsigned generation;          /* its number */
+    unsigned leaving;             /* older ones that have not ended yet */
+    size_t memory, memory_most;   /* bytes of its state, and script_memory */
+    size_t tasks;                 /* that run or wait */
+    uint64_t ended, failed;       /* tasks since it was loaded; those of them that raised */
+};
+
+/* False when the site has no script. */
+bool script_stat(const struct site *site, struct script_stat *out);
+
+/* Sets the gauges script_generation and script_memory_bytes of the site, and of its current
+ * generation, with site="chat@2", script_tasks_total and script_errors_total. */
+void script_measure(const struct site *site, struct metrics *m);
 
 /* The process is to end: listeners of "shutdown" run. */
 void script_shutdown(struct site *site);
 
-/* Cancels what runs and closes the state. The site's sockets must be gone. */
+/* Cancels what runs and closes all states. The site's sockets must be gone. */
 void script_close(struct site *site);
 
 #endif

@@ -71,7 +71,7 @@ void suspension_note(struct suspensions *s, struct site *site, const char *kind,
     if (++one->violations >= site->limits->script_violations && !one->until_ms) {
         one->until_ms = now + site->limits->script_suspend;
         site_limit(site, "script_violations");
-        LOG(site->core->log, LOG_ERROR, "handler suspended", log_c("site", site->name),
+        LOG(site->core->log, LOG_ERROR, "handler suspended", log_c("site", s->who),
             log_s("handler", text_slice(&key)), log_n("violations", (long long)one->violations),
             log_n("for_ms", (long long)site->limits->script_suspend));
     }

@@ -9,6 +9,7 @@
  * and nobody enters them for script_suspend. A handler is a kind of task ("filter", "subscribe"),
  * of calls also the controller's name. */
 struct suspensions {
+    const char *who;     /* whose handlers: a name for the log, borrowed */
     struct map handlers; /* struct suspension, by "kind name": only those that did it once */
 };
 

@@ -60,6 +60,7 @@ static void over(struct task *t) {
 static void end(struct task *t, enum task_end how, const struct script_error *error) {
     list_remove(&t->link);
     t->vm->task_count--;
+    t->vm->ended++;
     t->state = TASK_IDLE;
     t->L = NULL;
     t->kind->ended(t, how, error); /* may free t */
@@ -83,6 +84,8 @@ static void fail(struct task *t, int status, bool killed) {
     vm_report(vm, t->L, error_code(status, killed), t->kind->name, &error, &text);
     drop_coroutine(vm, t->L);
     if (status == LUA_ERRMEM) vm_out_of_memory(vm);
+    vm->failed++;
+    if (vm->trouble) loop_defer(vm->site->core->loop, LOOP_FREE, vm->trouble);
     end(t, t->cancelled ? TASK_CANCELLED : TASK_FAILED, t->cancelled ? NULL : &error);
     text_fini(&text);
 }

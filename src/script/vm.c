@@ -78,10 +78,20 @@ static int open_state(lua_State *L) {
     return 0;
 }
 
-struct vm *vm_new(struct site *site, const char *library, struct text *error) {
+static char *vm_name(const struct site *site, unsigned generation) {
+    struct text name = {0};
+    text_format(&name, "%s@%u", site->name, generation);
+    char *copy = slice_cstr(text_slice(&name));
+    text_fini(&name);
+    return copy;
+}
+
+struct vm *vm_new(struct site *site, unsigned generation, const char *library, struct text *error) {
     struct vm *vm = mem_new(sizeof *vm);
     vm->site = site;
-    vm->limits = site->limits;
+    vm->name = vm_name(site, generation);
+    vm->suspensions.who = vm->name;
+    vm->limits = &site->conf->limits;
     vm->library = slice_cstr(slice_of(library));
     list_init(&vm->tasks);
     vm->watchdog = watchdog_use(site->core);
@@ -103,6 +113,7 @@ void vm_free(struct vm *vm) {
     suspensions_fini(&vm->suspensions);
     watchdog_release(vm->site->core);
     mem_free(vm->library);
+    mem_free(vm->name);
     mem_free(vm);
 }
 

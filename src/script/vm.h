@@ -31,6 +31,7 @@ struct watchdog;
 struct vm {
     lua_State *L; /* the main thread: no task runs in it */
     struct site *site;
+    char *name;                  /* "chat@2", the site's and the generation: for the log */
     const struct limits *limits; /* of the site */
     struct task *task;           /* the task that runs now; NULL while loading */
     void *script;                /* hooks.c's */
@@ -51,12 +52,14 @@ struct vm {
     struct suspensions suspensions;
     struct rate lines, errors; /* of the log */
     uint64_t lines_dropped;
+    uint64_t ended, failed;   /* tasks: all that ended, and those of them that raised */
+    struct deferred *trouble; /* generations.c's: queued when a task has raised; NULL: nobody asks */
 };
 
-/* Makes the state with its sandbox for site->conf->script (not loaded yet). library is the folder
- * that holds moonlatch/. The slice budget is script_start until vm_set_budget. NULL and one line in
- * error when a library of the conf cannot be had. */
-struct vm *vm_new(struct site *site, const char *library, struct text *error)
+/* Makes the state with its sandbox for site->conf->script (not loaded yet), the generation-th of
+ * its site. library is the folder that holds moonlatch/. The slice budget is script_start until
+ * vm_set_budget. NULL and one line in error when a library of the conf cannot be had. */
+struct vm *vm_new(struct site *site, unsigned generation, const char *library, struct text *error)
     __attribute__((warn_unused_result));
 
 /* Cancels all tasks and closes the state. Never from inside Lua. NULL does nothing. */

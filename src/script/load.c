@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads a site's script and puts it to work:
+/* Loads a generation of a site's script:
  *
  *   scripts/<site>/init.lua              the table of the site
  *   scripts/<site>/controllers/NAME.lua  one controller, or a table of them, each
  *   lua/moonlatch/runtime.lua            composes them; start() gives the functions that hooks.c
- * calls
+ *                                        calls
  *
- * All of this runs in one protected call with the budget script_start, where nothing may wait.
- * Until it has succeeded the site is not touched. */
-#include "script/script.h"
-
+ * All of this runs in one protected call with a budget, where nothing may wait. The site is not
+ * touched. */
 #include "net/httpc.h"
-#include "script/cache.h"
 #include "script/lib_core.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
@@ -19,6 +16,7 @@
 #include "script/lib_timer.h"
 #include "script/runtime.h"
 #include "script/sandbox.h"
+#include "script/script.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -37,6 +35,7 @@ struct buf *runtime_encode(lua_State *L, int index) {
 
 struct load {
     struct runtime *rt;
+    struct buf *options;
     struct text path;
     struct dirent **files; /* of controllers/ */
     int file_count;
@@ -66,8 +65,7 @@ static void push_site(lua_State *L, struct load *l) {
     lua_call(L, 0, 1);
     if (!lua_istable(L, -1))
         luaL_error(L, "scripts/%s/init.lua: must return a table", l->rt->site->name);
-    struct buf *options = l->rt->site->conf->options;
-    if (options) lua_json_push(L, buf_slice(options));
+    if (l->options) lua_json_push(L, buf_slice(l->options));
     else lua_newtable(L);
     lua_setfield(L, -2, "options");
 }
@@ -131,7 +129,7 @@ static int load_protected(lua_State *L) {
 
 /* ---- life ---- */
 
-static void runtime_free(struct runtime *rt) {
+void runtime_free(struct runtime *rt) {
     tickers_stop(rt);
     vm_free(rt->vm);
     httpc_free(rt->httpc);
@@ -141,24 +139,26 @@ static void runtime_free(struct runtime *rt) {
 }
 
 static struct runtime *runtime_new(struct site *site, const struct script_host *host,
-                                   struct text *error) {
-    struct vm *vm = vm_new(site, host->library, error);
+                                   unsigned number, struct text *error) {
+    struct vm *vm = vm_new(site, number, host->library, error);
     if (!vm) return NULL;
     struct runtime *rt = mem_new(sizeof *rt);
     rt->vm = vm;
     rt->site = site;
     rt->host = host;
-    rt->limits = *site->limits;
+    rt->number = number;
+    rt->limits = site->conf->limits;
     rt->message = rt->filter = LUA_NOREF;
     rt->has = HOOK_CALL | HOOK_LOGIN;
     rt->short_buf = buf_new(SHORT_BYTES);
+    list_init(&rt->link);
     list_init(&rt->timers);
     vm->script = rt;
     return rt;
 }
 
-static bool runtime_load(struct runtime *rt, struct text *error) {
-    struct load l = {.rt = rt};
+static bool load(struct runtime *rt, struct buf *options, struct text *error) {
+    struct load l = {.rt = rt, .options = options};
     l.file_count = scandir(load_path(&l, "controllers"), &l.files, is_controller, alphasort);
     if (l.file_count < 0) l.file_count = 0; /* a site need not have any */
     bool loaded = vm_protect(rt->vm, load_protected, &l, error);
@@ -168,36 +168,15 @@ static bool runtime_load(struct runtime *rt, struct text *error) {
     return loaded;
 }
 
-bool script_load(struct site *site, const struct script_host *host, struct text *error) {
-    if (!site->conf->script) return true;
-    struct runtime *rt = runtime_new(site, host, error);
-    if (!rt) return false;
-    if (!runtime_load(rt, error)) {
+struct runtime *runtime_load(struct site *site, const struct script_host *host, struct buf *options,
+                             unsigned number, uint64_t budget_ms, struct text *error) {
+    struct runtime *rt = runtime_new(site, host, number, error);
+    if (!rt) return NULL;
+    vm_set_budget(rt->vm, budget_ms);
+    if (!load(rt, options, error)) {
         runtime_free(rt);
-        return false;
+        return NULL;
     }
     vm_set_budget(rt->vm, rt->limits.script_time);
-    rt->live = true;
-    site->script = rt;
-    site->hooks = &script_hooks;
-    site->has = rt->has;
-    site->limits = &rt->limits;
-    return true;
-}
-
-void script_shutdown(struct site *site) {
-    if (site->script) hooks_emit_shutdown(site->script);
-}
-
-void script_close(struct site *site) {
-    struct runtime *rt = site->script;
-    if (!rt) return;
-    site->has = 0; /* nothing new comes in; what is cancelled may still let sockets go (forget) */
-    site->limits = &site->conf->limits;
-    runtime_free(rt);
-    if (site->cache) cache_clear(site->cache);
-    mem_free(site->cache);
-    site->cache = NULL;
-    site->script = NULL;
-    site->hooks = &no_hooks;
+    return rt;
 }
