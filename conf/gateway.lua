@@ -245,6 +245,14 @@ return {
     -- script_file = "1M",
     -- For loading a site's scripts; "10ms" to "1m".
     -- script_start = "1s",
+    -- For loading them anew while the gateway serves; "10ms" to "1m".
+    -- script_reload = "80ms",
+    -- For what an older generation of a script began to come to its end; "0ms" to "1d".
+    -- script_grace = "1m",
+    -- Percent of a new generation's tasks that may raise, else the one before comes back; 100: it never does; 1 to 100.
+    -- script_rollback = 50,
+    -- How long after a reload that is looked at; "100ms" to "1d".
+    -- script_rollback_time = "30s",
     -- Tasks of a site that run or wait; 1 to 1000000.
     -- script_tasks = 1000,
     -- Timers of a site; 1 to 1000000.

@@ -12,6 +12,7 @@
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
 --   node, ask, socket           what nodes.lua wants to know
 --   history                     the same for history.lua
+--   environment, token, where, clock   the same for admin.lua and explain.lua
 --   server                      the table of server functions; the listeners' are added here
 
 local events = require "moonlatch.events"
@@ -51,8 +52,9 @@ local function add_listening(server, state)
   function server.removeAllListeners(_, name) events.remove_all(state, name) end
 end
 
-local function set_filter(core, fn)
+local function set_filter(core, state, fn)
   if fn ~= nil and type(fn) ~= "function" then error("a filter must be a function or nil", 3) end
+  state.filter = fn
   core.set_hook("filter", fn or false)
 end
 
@@ -62,7 +64,7 @@ local WARNED_MAX = 100
 local function unknown(core, site, files, max_parts)
   local warned, count = {}, 0
   return function(name)
-    if warned[name] or count >= WARNED_MAX then return nil, "Function not found" end
+    if #name > core.limits.rpc_name or warned[name] or count >= WARNED_MAX then return nil, "Function not found" end
     warned[name], count = true, count + 1
     local near = lookup.nearest({ site.routes or {}, site.controllers or {}, files }, name, max_parts, routes.skip)
     core.warn(("a client called \"%s\", and there is no such controller%s"):format(name,
@@ -71,33 +73,51 @@ local function unknown(core, site, files, max_parts)
   end
 end
 
--- The function that answers remote calls.
-local function caller(core, site, files)
+-- The function that finds what answers a call: by its name the handler, and whether it is a route.
+local function finder(core, site, files)
   local max_bytes, max_parts = core.limits.rpc_name, core.limits.rpc_segments
   local find, skip = lookup.find, routes.skip
-  local not_found = unknown(core, site, files, max_parts)
-  return function(name, auth, data, socket)
-    if #name > max_bytes then return nil, "Function not found" end
+  return function(name)
+    if #name > max_bytes then return nil end
     local handler = site.routes and find(site.routes, name, max_parts, skip)
-    if handler then return routes.run(core, handler, auth, data, socket) end
-    handler = find(site.controllers, name, max_parts) or find(files, name, max_parts)
+    if handler then return handler, true end
+    return find(site.controllers, name, max_parts) or find(files, name, max_parts)
+  end
+end
+
+-- The function that answers remote calls.
+local function caller(core, find, not_found)
+  return function(name, auth, data, socket)
+    local handler, is_route = find(name)
+    if is_route then return routes.run(core, handler, auth, data, socket) end
     if handler then return handler(auth, data, socket) end
     return not_found(name)
   end
 end
 
+-- The function that answers an operator; what it takes is loaded when somebody asks.
+local function operator(parts)
+  local answer
+  return function(verb, body)
+    answer = answer or require("moonlatch.admin").start(parts)
+    return answer(verb, body)
+  end
+end
+
 -- Starts a site. files: what controllers/*.lua returned, by file name; where: the name of init.lua.
 -- Raises when the script is wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
--- login, request, asked.
+-- login, request, asked, admin.
 function runtime.start(core, site, files, where)
   check_site(where, site)
   local state, server = events.new(core), core.server
   add_listening(server, state)
   history.start(core)
-  function server.publishFilter(_, fn) set_filter(core, fn) end
-  set_filter(core, site.filter)
+  function server.publishFilter(_, fn) set_filter(core, state, fn) end
+  set_filter(core, state, site.filter)
+  local find = finder(core, site, files)
+  local call = caller(core, find, unknown(core, site, files, core.limits.rpc_segments))
   local entries = {
-    call = caller(core, site, files),
+    call = call,
     permit = function(...) return events.permit(state, ...) end,
     authenticated = function(...) return events.authenticated(state, ...) end,
     after = function(...) return events.after(state, ...) end,
@@ -105,6 +125,7 @@ function runtime.start(core, site, files, where)
     login = function(raw, token_route) return login.judge(core, site, raw, token_route) end,
     request = function(raw) return request.describe(raw, core.limits) end,
     asked = nodes.start(core),
+    admin = operator { core = core, site = site, state = state, find = find, call = call },
   }
   if site.setup then site.setup(server) end
   return entries

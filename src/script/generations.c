@@ -166,7 +166,6 @@ static void generations_free(struct generations *g) {
 
 bool script_load(struct site *site, const struct script_host *host, struct text *error) {
     const struct site_conf *conf = site->conf;
-    if (!conf->script) return true;
     struct runtime *rt = runtime_load(site, host, conf->options, 1, conf->limits.script_start, error);
     if (!rt) return false;
     struct generations *g = generations_new(site, host);
@@ -177,10 +176,6 @@ bool script_load(struct site *site, const struct script_host *host, struct text 
 
 bool script_reload(struct site *site, struct buf *options, struct text *error) {
     struct generations *g = generations_of(site);
-    if (!g) {
-        text_format(error, "site %s has no script", site->name);
-        return false;
-    }
     struct runtime *old = site->script;
     struct runtime *rt = runtime_load(site, g->host, options ? options : g->options, g->last + 1,
                                       site->conf->limits.script_reload, error);

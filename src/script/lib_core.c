@@ -14,7 +14,11 @@
 #include "script/lib_json.h"
 #include "script/lib_server.h"
 #include "script/lib_socket.h"
+#include "script/lib_token.h"
+#include "script/sandbox.h"
 #include "script/task.h"
+
+#include <time.h>
 
 #define META "moonlatch.inbox"
 
@@ -319,6 +323,27 @@ static int core_socket(lua_State *L) {
     return 1;
 }
 
+/* ---- for operators ---- */
+
+/* where(fn): "scripts/chat/init.lua:12", where it was written; "" of one in C */
+static int core_where(lua_State *L) {
+    lua_Debug fn;
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    lua_getinfo(L, ">S", &fn);
+    if (fn.linedefined <= 0) lua_pushliteral(L, "");
+    else lua_pushfstring(L, "%s:%d", fn.short_src, fn.linedefined);
+    return 1;
+}
+
+/* clock(): seconds, as fine as the system has them, on a clock that never goes back */
+static int core_clock(lua_State *L) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    lua_pushnumber(L, (lua_Number)now.tv_sec + (lua_Number)now.tv_nsec / 1e9);
+    return 1;
+}
+
 /* ---- the table ---- */
 
 /* stack: -> limits: those that the library reads, as integers */
@@ -343,6 +368,9 @@ static const luaL_Reg functions[] = {{"cancel", core_cancel},
                                      {"socket", core_socket},
                                      {"ask", lib_core_ask},
                                      {"history", lib_core_history},
+                                     {"token", lib_core_token},
+                                     {"where", core_where},
+                                     {"clock", core_clock},
                                      {NULL, NULL}};
 
 void lib_core_push(lua_State *L, struct runtime *rt) {
@@ -359,6 +387,8 @@ void lib_core_push(lua_State *L, struct runtime *rt) {
     lua_setfield(L, -2, "node");
     vm_require(L, "moonlatch.json");
     lua_setfield(L, -2, "json");
+    sandbox_push_environment(L, false);
+    lua_setfield(L, -2, "environment");
     lib_server_push(L);
     lua_setfield(L, -2, "server");
 }

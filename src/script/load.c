@@ -6,6 +6,8 @@
  *   lua/moonlatch/runtime.lua            composes them; start() gives the functions that hooks.c
  *                                        calls
  *
+ * A site without script is an empty table: nothing of it is ever called but for operators.
+ *
  * All of this runs in one protected call with a budget, where nothing may wait. The site is not
  * touched. */
 #include "net/httpc.h"
@@ -21,8 +23,8 @@
 #include <dirent.h>
 #include <stdlib.h>
 
-static const char *const entry_names[ENTRIES] = {"call", "permit", "authenticated", "after",
-                                                 "emit", "login",  "request",       "asked"};
+static const char *const entry_names[ENTRIES] = {
+    "call", "permit", "authenticated", "after", "emit", "login", "request", "asked", "admin"};
 
 struct buf *runtime_encode(lua_State *L, int index) {
     struct runtime *rt = runtime_of(vm_of(L));
@@ -59,6 +61,10 @@ static int is_controller(const struct dirent *file) {
 
 /* stack: -> site */
 static void push_site(lua_State *L, struct load *l) {
+    if (!l->rt->site->conf->script) {
+        lua_newtable(L);
+        return;
+    }
     const char *shown = lua_pushfstring(L, "scripts/%s/init.lua", l->rt->site->name);
     vm_load_file(L, load_path(l, "init.lua"), shown, false);
     lua_remove(L, -2);
@@ -149,7 +155,7 @@ static struct runtime *runtime_new(struct site *site, const struct script_host *
     rt->number = number;
     rt->limits = site->conf->limits;
     rt->message = rt->filter = LUA_NOREF;
-    rt->has = HOOK_CALL | HOOK_LOGIN;
+    rt->has = site->conf->script ? HOOK_CALL | HOOK_LOGIN : 0;
     rt->short_buf = buf_new(SHORT_BYTES);
     list_init(&rt->link);
     list_init(&rt->timers);
@@ -159,7 +165,8 @@ static struct runtime *runtime_new(struct site *site, const struct script_host *
 
 static bool load(struct runtime *rt, struct buf *options, struct text *error) {
     struct load l = {.rt = rt, .options = options};
-    l.file_count = scandir(load_path(&l, "controllers"), &l.files, is_controller, alphasort);
+    if (rt->site->conf->script)
+        l.file_count = scandir(load_path(&l, "controllers"), &l.files, is_controller, alphasort);
     if (l.file_count < 0) l.file_count = 0; /* a site need not have any */
     bool loaded = vm_protect(rt->vm, load_protected, &l, error);
     for (int i = 0; i < l.file_count; i++) free(l.files[i]);

@@ -20,6 +20,7 @@ enum entry {
     ENTRY_LOGIN,
     ENTRY_REQUEST,
     ENTRY_ASKED,
+    ENTRY_ADMIN,
     ENTRIES
 };
 

@@ -30,7 +30,8 @@ struct script_host {
 
 /* Loads site->conf->script into a new state, runs its setup, and installs site->hooks and
  * site->has. On failure nothing is installed, error gets one line with file, line and reason, and
- * the result is false. A site whose conf names no script gets no_hooks and true. */
+ * the result is false. A site whose conf names no script gets a state for its operator's questions,
+ * and hooks of which none is wanted. */
 bool script_load(struct site *site, const struct script_host *host, struct text *error);
 
 /* Loads the files as they are now as a new generation, which becomes the current one; options, JSON
@@ -42,6 +43,22 @@ bool script_reload(struct site *site, struct buf *options, struct text *error);
  * line of error when there is none. */
 bool script_rollback(struct site *site, struct text *error);
 
+/* Something that an operator asks of a site, as lua/moonlatch/admin.lua knows it; embedded in what
+ * waits for the answer. */
+struct inquiry {
+    /* Exactly once, maybe before script_inquire returns. status as in HTTP; json is lent. The
+     * inquiry may be freed in it. */
+    void (*answered)(struct inquiry *q, int status, struct slice json);
+    struct inquiry_work *work; /* private */
+};
+
+/* Puts the verb ("sockets", "call", "eval") with its body, a JSON object (borrowed), to the current
+ * generation. */
+void script_inquire(struct site *site, const char *verb, struct slice body, struct inquiry *q);
+
+/* Nobody waits any more: answered will not come. After it has, nothing. */
+void script_inquiry_cancel(struct inquiry *q);
+
 /* The current generation. */
 struct script_stat {
     unsigned generation;          /* its number */
@@ -51,7 +68,7 @@ struct script_stat {
     uint64_t ended, failed;       /* tasks since it was loaded; those of them that raised */
 };
 
-/* False when the site has no script. */
+/* False when the site is not loaded. */
 bool script_stat(const struct site *site, struct script_stat *out);
 
 /* Sets the gauges script_generation and script_memory_bytes of the site, and of its current
