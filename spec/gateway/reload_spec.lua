@@ -16,7 +16,10 @@ site.controllers = {
   slow = function(_, seconds) require "moonlatch.time".sleep(seconds); return state.greeting end,
   ask = function(_, _, socket) return (socket:rpc("name", {}) or "nobody") .. " " .. state.greeting end,
   later = function(_, _, socket) site.server:delay(0.05, function() socket:rpc("later", state.greeting) end); return true end,
-  mark = function(_, value, socket) if value then socket.mark = value end; return socket.mark or false end,
+  mark = function(_, value, socket)
+    if value then socket.mark, socket.fn = value, function() end end
+    return { mark = socket.mark or false, fn = type(socket.fn) }
+  end,
   fail = function() if state.greeting == "bad" then error "broken" end; return true end,
   ticks = function() return state.ticks or 0 end,
   option = function() return site.options.word or false end,
@@ -108,6 +111,23 @@ describe("reload", function()
     ann:answer(question, { data = "ann" })
     assert.equal("ann one", finish(ann, ask))
     assert.equal("one", finish(ann, slow))
+  end)
+
+  it("keeps what the script noted on sockets, as far as JSON can hold it", function()
+    local g = start { gateway = { limits = { script_reload = "5s", script_grace = 0 } } }
+    local ann = token.login(g.port, { query = "name=ann" })
+    local bob = token.login(g.port, { query = "name=bob" })
+    local mark = { n = 1, list = { "x", { deep = true } } }
+    assert.same({ mark = mark, fn = "function" }, ann:rpc("mark", mark))
+    ann:rpc("mark", mark)
+    bob:rpc("mark", "bob's")
+    reload(g, script "two")
+    assert.same({ mark = mark, fn = "nil" }, ann:rpc "mark")
+    ann:rpc("mark", "newer")
+    for i = 1, 12 do reload(g, script("later" .. i)) end -- bob is not touched, and the one that knew him is gone
+    assert.is_true(g:wait_log('msg="script reloaded" site=s@14'))
+    assert.same({ mark = "bob's", fn = "nil" }, bob:rpc "mark")
+    assert.same({ mark = "newer", fn = "nil" }, ann:rpc "mark")
   end)
 
   it("changes nothing when the new script is wrong, and says why", function()

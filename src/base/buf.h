@@ -75,6 +75,9 @@ struct buf *text_take(struct text *t) __attribute__((returns_nonnull, warn_unuse
 /* Empties it and keeps the memory for more. */
 static inline void text_clear(struct text *t) { t->n = 0; }
 
+/* Keeps the first n bytes; n is at most what it has. */
+static inline void text_cut(struct text *t, size_t n) { t->n = n; }
+
 /* Frees what was not taken. The text is empty again. */
 void text_fini(struct text *t);
 

@@ -10,12 +10,14 @@
  * script_rollback percent of its tasks raise, TRIAL_FAILURES at least, and it was not that bad
  * before, the old one comes back by itself. */
 #include "script/cache.h"
+#include "script/handle.h"
 #include "script/lib_timer.h"
 #include "script/runtime.h"
 #include "script/script.h"
 
 #define LEAVING_MAX 8
 #define SWEEP_MS 100
+#define HAND_OVER 1000 /* sockets in one sweep */
 #define TRIAL_FAILURES 10
 
 struct generations {
@@ -58,12 +60,13 @@ static void end(struct generations *g, struct runtime *rt) {
         LOG(core_of(g)->log, LOG_WARN, "old script ended", log_c("site", rt->vm->name),
             log_n("tasks", (long long)rt->vm->task_count),
             log_n("delays", (long long)rt->delay_count));
+    handles_hand_over(rt->vm, SIZE_MAX);
     drop_figures(rt);
     runtime_free(rt);
 }
 
 static bool may_end(const struct generations *g, const struct runtime *rt) {
-    if (!rt->vm->task_count && !rt->delay_count) return true;
+    if (!rt->vm->task_count && !rt->delay_count) return handles_hand_over(rt->vm, HAND_OVER);
     return loop_now_ms(core_of(g)->loop) - rt->left_ms >= rt->limits.script_grace;
 }
 
@@ -157,7 +160,8 @@ static struct generations *generations_new(struct site *site, const struct scrip
 }
 
 static void generations_free(struct generations *g) {
-    while (!list_empty(&g->leaving)) end(g, container_of(g->leaving.next, struct runtime, link));
+    for (struct list *link; (link = list_pop(&g->leaving));)
+        runtime_free(container_of(link, struct runtime, link));
     timer_stop(core_of(g)->loop, &g->sweep);
     deferred_cancel(&g->trouble);
     buf_unref(g->options);

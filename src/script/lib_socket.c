@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A handle is a userdata with two user values: the decoded auth data, and a table for the fields
- * that scripts add, made at the first. The registry holds it, by a reference that the handle knows,
- * while its socket lives; the socket holds plain pointers: a list with one handle for each
- * generation of the script that has seen it, the newest first. */
+/* What scripts can do with a socket, and read of it: the methods and the fields of its handle. */
 #include "script/lib_socket.h"
 
 #include "script/lib_call.h"
@@ -15,24 +12,8 @@
 #include "base/utf8.h"
 #include "core/hub.h"
 
-#define META "moonlatch.socket"
-
-/* user values */
-#define VALUE_AUTH 1
-#define VALUE_FIELDS 2
-
 /* Compressing a text of this size and more takes longer than a script is given. */
 #define LARGE_BYTES 262144
-
-struct handle {
-    struct socket *socket; /* NULL once its memory is gone */
-    struct handle *next;   /* of an older generation: private to the socket's list */
-    struct vm *vm;         /* whose userdata it is */
-    struct buf *auth;      /* a reference: the socket's, when it was last looked at */
-    int ref;               /* in the registry */
-    bool decoded;          /* VALUE_AUTH is that of auth */
-    char sid[SID_LENGTH + 1];
-};
 
 struct slice lua_check_slice(lua_State *L, int index) {
     size_t n;
@@ -44,96 +25,6 @@ int lua_push_failure(lua_State *L, const char *code) {
     lua_pushnil(L);
     lua_pushstring(L, code);
     return 2;
-}
-
-/* ---- handles ---- */
-
-static void handle_new(lua_State *L, struct socket *s) {
-    struct handle *h = lua_newuserdatauv(L, sizeof *h, 2);
-    *h = (struct handle){.ref = LUA_NOREF};
-    memcpy(h->sid, s->sid, sizeof h->sid);
-    luaL_setmetatable(L, META);
-    lua_pushvalue(L, -1);
-    h->ref = luaL_ref(L, LUA_REGISTRYINDEX);
-    h->socket = s;
-    h->vm = vm_of(L);
-    h->next = s->script;
-    s->script = h;
-}
-
-void handle_push(lua_State *L, struct socket *s) {
-    const struct vm *vm = vm_of(L);
-    const struct handle *h = s->script;
-    while (h && h->vm != vm) h = h->next;
-    if (h) lua_rawgeti(L, LUA_REGISTRYINDEX, h->ref);
-    else handle_new(L, s);
-}
-
-static void follow_auth(struct handle *h) {
-    if (!h->socket || h->socket->auth == h->auth) return;
-    buf_unref(h->auth);
-    h->auth = h->socket->auth ? buf_ref(h->socket->auth) : NULL;
-    h->decoded = false;
-}
-
-/* stack: handle -> handle, auth */
-static void push_auth(lua_State *L, struct handle *h) {
-    follow_auth(h);
-    if (h->auth && !h->decoded) {
-        lua_json_push(L, buf_slice(h->auth));
-        lua_setiuservalue(L, -2, VALUE_AUTH);
-        h->decoded = true;
-    }
-    lua_getiuservalue(L, -1, VALUE_AUTH);
-}
-
-void handle_push_auth(lua_State *L, struct socket *s) {
-    handle_push(L, s);
-    push_auth(L, lua_touserdata(L, -1));
-    lua_remove(L, -2);
-}
-
-/* As luaL_checkudata, which looks the metatable up by its name each time. */
-struct socket *handle_check(lua_State *L, int index) {
-    struct handle *h = lua_touserdata(L, index);
-    bool ours = h && lua_getmetatable(L, index) &&
-                lua_topointer(L, -1) == runtime_of(vm_of(L))->socket_meta;
-    if (!ours) h = luaL_checkudata(L, index, META); /* says what is wrong */
-    lua_pop(L, ours);
-    return h->socket && socket_is_open(h->socket) ? h->socket : NULL;
-}
-
-/* Runs outside of Lua: luaL_unref only writes slots that are there. */
-void handle_forget(struct socket *s) {
-    struct handle *h = s->script;
-    s->script = NULL;
-    while (h) {
-        struct handle *next = h->next;
-        follow_auth(h);
-        h->socket = NULL;
-        luaL_unref(h->vm->L, LUA_REGISTRYINDEX, h->ref); /* h may be collected from now on */
-        h = next;
-    }
-}
-
-static void handle_unlink(struct handle *h) {
-    struct handle *newer = h->socket->script;
-    if (newer == h) {
-        h->socket->script = h->next;
-        return;
-    }
-    while (newer->next != h) newer = newer->next;
-    newer->next = h->next;
-}
-
-/* At the end of the state, with the socket still there, or after handle_forget. */
-static int on_gc(lua_State *L) {
-    struct handle *h = lua_touserdata(L, 1);
-    if (h->socket) handle_unlink(h);
-    buf_unref(h->auth);
-    h->socket = NULL;
-    h->auth = NULL;
-    return 0;
 }
 
 /* ---- methods ---- */
@@ -273,7 +164,7 @@ static int on_index(lua_State *L) {
     int type = lua_rawget(L, lua_upvalueindex(1));
     if (type == LUA_TFUNCTION) return 1;
     if (type == LUA_TNIL) {
-        if (lua_getiuservalue(L, 1, VALUE_FIELDS) != LUA_TTABLE) return 0;
+        if (lua_getiuservalue(L, 1, HANDLE_FIELDS) != LUA_TTABLE) return 0;
         lua_pushvalue(L, 2);
         lua_rawget(L, -2);
         return 1;
@@ -281,7 +172,7 @@ static int on_index(lua_State *L) {
     enum field field = (enum field)lua_tointeger(L, -1);
     lua_settop(L, 1);
     if (field == FIELD_SID) lua_pushlstring(L, h->sid, SID_LENGTH);
-    else if (field == FIELD_AUTH) push_auth(L, h);
+    else if (field == FIELD_AUTH) handle_push_own_auth(L, h);
     else if (h->socket) push_field(L, h->socket, field);
     else lua_pushnil(L);
     return 1;
@@ -293,11 +184,11 @@ static int on_newindex(lua_State *L) {
     if (lua_isnil(L, 2) || lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
         return luaL_error(L, "socket.%s cannot be set", luaL_tolstring(L, 2, NULL));
     lua_settop(L, 3);
-    if (lua_getiuservalue(L, 1, VALUE_FIELDS) != LUA_TTABLE) {
+    if (lua_getiuservalue(L, 1, HANDLE_FIELDS) != LUA_TTABLE) {
         lua_pop(L, 1);
         lua_newtable(L);
         lua_pushvalue(L, -1);
-        lua_setiuservalue(L, 1, VALUE_FIELDS);
+        lua_setiuservalue(L, 1, HANDLE_FIELDS);
     }
     lua_insert(L, 2); /* stack: handle, fields, key, value */
     lua_rawset(L, 2);
@@ -318,7 +209,7 @@ static const luaL_Reg methods[] = {{"rpc", socket_rpc},
                                    {NULL, NULL}};
 
 void lib_socket_open(lua_State *L) {
-    luaL_newmetatable(L, META);
+    luaL_newmetatable(L, HANDLE_META);
     runtime_of(vm_of(L))->socket_meta = lua_topointer(L, -1);
     luaL_newlib(L, methods);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -330,7 +221,7 @@ void lib_socket_open(lua_State *L) {
     lua_setfield(L, -3, "__index");
     lua_pushcclosure(L, on_newindex, 1);
     lua_setfield(L, -2, "__newindex");
-    lua_pushcfunction(L, on_gc);
+    lua_pushcfunction(L, handle_gc);
     lua_setfield(L, -2, "__gc");
     lua_pushcfunction(L, on_tostring);
     lua_setfield(L, -2, "__tostring");
