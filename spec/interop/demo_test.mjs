@@ -2,6 +2,9 @@
 // The demo page in chromium, as `make run` serves it: conf/ and scripts/ as they ship.
 
 import assert from "node:assert/strict";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { openPage, startBrowser } from "./browser.mjs";
 import { startGateway } from "./gateway.mjs";
@@ -115,4 +118,31 @@ test("the demo page on two nodes over one Redis", LIMIT, async (t) => {
   await ann.click("#refresh");
   await ann.waitForSelector("#rooms button:has-text('lobby (2)')");
   assert.deepEqual([...ann.errors, ...bob.errors], []);
+});
+
+test("a script that is saved while the demo page is open", LIMIT, async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), "moonlatch-demo."));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  for (const folder of ["conf", "scripts"]) cpSync(folder, join(dir, folder), { recursive: true });
+  const init = join(dir, "scripts/demo/init.lua"), original = readFileSync(init, "utf8");
+  const browser = await startBrowser(t);
+  const gateway = await startGateway(t, { args: ["--conf", join(dir, "conf"), "--scripts", join(dir, "scripts"), "--dev",
+    ...ARGS.slice(4), "--set", "limits.script_reload=5s"] });
+  const ann = await enter(t, browser, gateway, "ann");
+  const enterStaff = async (refusal) => {
+    await ann.click("#rooms button[data-room=staff]");
+    await ann.waitForSelector(`#messages li.refused:has-text("staff: ${refusal}")`);
+  };
+  await enterStaff("not your room");
+
+  writeFileSync(init, original.replaceAll("not your room", "closed today"));
+  await gateway.logged(/msg="script reloaded" site=demo@2/);
+  await enterStaff("closed today");
+
+  writeFileSync(init, original.replace("return site", "return sit"));
+  await gateway.logged(/msg="reload failed" .*scripts\/demo\/init.lua:\d+: variable 'sit' is not declared/);
+  await say(ann, "still here");
+  await line(ann, "still here");
+  assert.equal(await ann.textContent("#status"), "ann (guest)"); // a page that came back says "connected"
+  assert.deepEqual(ann.errors, []);
 });
