@@ -33,8 +33,13 @@ return {
   },
 
   admin = {
-    -- An address for metrics, "127.0.0.1:8001".
+    -- An address for metrics and, with a key, the verbs of a running gateway, "127.0.0.1:8001".
     -- listen = "off",
+    -- The unix socket of these verbs: a path, "off", or "auto": one that they find by the conf
+    -- folder.
+    -- socket = "auto",
+    -- Opens them at the address above to who has it; 32 characters or more, or "off": to nobody.
+    -- key = "off",
   },
 
   -- Path of the metrics at the admin address, or "off".

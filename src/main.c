@@ -3,6 +3,7 @@
 #include "config/config.h"
 #include "config/keys.h"
 #include "server.h"
+#include "version.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -11,10 +12,6 @@
  *
  * Exit status: 0 when all went well, 1 when it failed while running, 2 when the command line or the
  * configuration is wrong. */
-
-#ifndef MOONLATCH_VERSION
-#define MOONLATCH_VERSION "unknown"
-#endif
 
 enum { EXIT_USAGE = 2 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "routes.h"
 
+#include "admin.h"
 #include "script/script.h"
 #include "transport/token_route.h"
 #include "transport/transport.h"
@@ -52,7 +53,12 @@ static void take_stock(const struct routes *routes, const struct request *r) {
     }
 }
 
-static void serve_admin(const struct routes *routes, struct request *r) {
+static void serve_admin(const struct entrance *e, struct request *r) {
+    const struct routes *routes = e->routes;
+    if (admin_owns(r->path)) {
+        admin_handle(e->admin, r, e->trusted);
+        return;
+    }
     if (!is_path(r, routes->config->metrics_path)) {
         http_error(r, 404, "no such page");
         return;
@@ -124,7 +130,7 @@ static void serve_site(const struct route *route, struct request *r, struct slic
 void routes_handle(void *arg, struct request *r) {
     const struct entrance *e = arg;
     if (e->admin) {
-        serve_admin(e->routes, r);
+        serve_admin(e, r);
         return;
     }
     if (serve_health(e->routes, r)) return;

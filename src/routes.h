@@ -24,11 +24,15 @@ struct routes {
     size_t count, room;
 };
 
-/* What a listener leads to: everything, one site (its own listen address), or the metrics. */
+struct admin;
+
+/* What a listener leads to: everything, one site (its own listen address), or the metrics and the
+ * admin interface. */
 struct entrance {
     struct routes *routes;
     const struct route *site; /* NULL: all */
-    bool admin;
+    struct admin *admin;      /* NULL: it is for clients */
+    bool trusted;             /* whoever comes this way is an operator: a unix socket */
 };
 
 /* The http_handler of every connection; arg is the struct entrance of its listener. */

@@ -10,6 +10,8 @@
  * SIGHUP: the scripts are reloaded; with --dev also whenever one of their files changes. */
 #include "server.h"
 
+#include "admin.h"
+#include "config/socket_path.h"
 #include "core/hub.h"
 #include "core/socket.h"
 #include "net/listener.h"
@@ -45,6 +47,7 @@ struct worker {
     struct tls_context *store_tls; /* NULL: the store has no need of it */
     struct script_host script_host;
     struct routes routes;
+    struct admin admin;
     struct entry *entries;
     size_t entry_count, entry_room;
     uv_signal_t signals[3];
@@ -85,6 +88,10 @@ static void worker_init(struct worker *w, const struct config *config) {
     w->routes.sites = mem_new(w->routes.room * sizeof *w->routes.sites);
     w->reloader =
         (struct reloader){.config = config, .routes = &w->routes, .open = open_later, .arg = w};
+    w->admin = (struct admin){.config = config,
+                              .routes = &w->routes,
+                              .reloader = &w->reloader,
+                              .started_ms = loop_now_ms(w->loop)};
 }
 
 static void connections_close(struct worker *w, struct list *conns) {
@@ -220,8 +227,8 @@ static void on_accepted(void *arg, int fd, const struct ip *peer) {
     http_accept(e->net, fd, peer, routes_handle, &e->entrance);
 }
 
-static bool entry_open(struct worker *w, const char *address, const struct route *site, bool admin,
-                       struct text *error) {
+static bool entry_open(struct worker *w, const char *address, const struct route *site,
+                       struct admin *admin, struct text *error) {
     struct entry *e = &w->entries[w->entry_count];
     const char *reason = NULL;
     if (w->entry_count == w->entry_room) {
@@ -229,13 +236,50 @@ static bool entry_open(struct worker *w, const char *address, const struct route
         return false;
     }
     e->net = &w->net;
-    e->entrance = (struct entrance){.routes = &w->routes, .site = site, .admin = admin};
+    e->entrance = (struct entrance){
+        .routes = &w->routes,
+        .site = site,
+        .admin = admin,
+        .trusted = admin && !strncmp(address, LISTENER_UNIX, strlen(LISTENER_UNIX))};
     e->listener = listener_open(&w->net, slice_of(address), on_accepted, e, &reason);
     if (!e->listener) {
         text_format(error, "cannot listen on %s: %s", address, reason);
         return false;
     }
     w->entry_count++;
+    return true;
+}
+
+/* Opens the admin interface on the file at path, which is freed. */
+static bool admin_path_open(struct worker *w, char *path, struct text *error) {
+    struct text address = {0};
+    text_format(&address, "%s%s", LISTENER_UNIX, path);
+    text_char(&address, 0);
+    bool opened = entry_open(w, text_slice(&address).p, NULL, &w->admin, error);
+    text_fini(&address);
+    mem_free(path);
+    return opened;
+}
+
+/* At the path that verbs look at. A gateway that cannot have it serves all the same: it may be the
+ * second one of its conf. */
+static void admin_auto_open(struct worker *w) {
+    struct text error = {0};
+    const char *conf_dir = w->config->conf_dir;
+    char *path = socket_path_runtime(conf_dir);
+    bool fallback = !path;
+    if (fallback) path = socket_path_tmp(conf_dir);
+    if (fallback && !socket_folder_check(path, true, &error)) mem_free(path);
+    else if (admin_path_open(w, path, &error)) return;
+    LOG(w->log, LOG_WARN, "no admin socket", log_s("error", text_slice(&error)),
+        log_c("set", "admin.socket to a path, or to off"));
+    text_fini(&error);
+}
+
+static bool admin_socket_open(struct worker *w, struct text *error) {
+    const char *path = w->config->admin_socket;
+    if (path && !strcmp(path, "auto")) admin_auto_open(w);
+    else if (path) return admin_path_open(w, slice_cstr(slice_of(path)), error);
     return true;
 }
 
@@ -247,16 +291,17 @@ static size_t list_length(char **list) {
 
 static bool entries_open(struct worker *w, struct text *error) {
     const struct config *config = w->config;
-    w->entry_room = list_length(config->listen) + 1 + SITES_LATER;
+    w->entry_room = list_length(config->listen) + 2 + SITES_LATER;
     for (size_t i = 0; i < config->site_count; i++)
         w->entry_room += list_length(config->sites[i].listen);
     w->entries = mem_new(w->entry_room * sizeof *w->entries);
     for (char **a = config->listen; *a; a++)
-        if (!entry_open(w, *a, NULL, false, error)) return false;
+        if (!entry_open(w, *a, NULL, NULL, error)) return false;
     for (size_t i = 0; i < w->routes.count; i++)
         for (char **a = config->sites[i].listen; a && *a; a++)
-            if (!entry_open(w, *a, &w->routes.sites[i], false, error)) return false;
-    return !config->admin || entry_open(w, config->admin, NULL, true, error);
+            if (!entry_open(w, *a, &w->routes.sites[i], NULL, error)) return false;
+    if (config->admin && !entry_open(w, config->admin, NULL, &w->admin, error)) return false;
+    return admin_socket_open(w, error);
 }
 
 static void entries_close(struct worker *w) {
@@ -289,7 +334,7 @@ static bool open_later(void *arg, const struct site_conf *conf, struct text *err
     const struct route *route = &w->routes.sites[w->routes.count];
     bool opened = site_open(w, conf, error);
     for (char **a = conf->listen; opened && *a; a++)
-        opened = entry_open(w, *a, route, false, error);
+        opened = entry_open(w, *a, route, NULL, error);
     if (opened) entries_print(w, entries);
     else close_later(w, entries);
     return opened;

@@ -489,6 +489,21 @@ static void random_values_fill_what_they_should(void **state) {
 
 /* ---- metrics ---- */
 
+static void series_of_a_site_add_up(void **state) {
+    (void)state;
+    struct metrics *m = metrics_new();
+    metrics_limit(m, "json_depth", "a");
+    metrics_limit(m, "json_depth", "a");
+    metrics_limit(m, "json_keys", "a");
+    metrics_limit(m, "json_keys", "ba");
+    metrics_limit(m, "max_connections", NULL);
+    metrics_count(m, "limit_hits_total_more", NULL, NULL, "a");
+    assert_int_equal(metrics_sum(m, "limit_hits_total", "a"), 3);
+    assert_int_equal(metrics_sum(m, "limit_hits_total", "ba"), 1);
+    assert_int_equal(metrics_sum(m, "limit_hits_total", "c"), 0);
+    metrics_free(m);
+}
+
 static void metrics_are_counted_and_shown(void **state) {
     (void)state;
     struct metrics *m = metrics_new();
@@ -559,6 +574,7 @@ int main(void) {
         cmocka_unit_test(only_whole_lower_case_ids_are_valid),
         cmocka_unit_test(random_values_fill_what_they_should),
         cmocka_unit_test(metrics_are_counted_and_shown),
+        cmocka_unit_test(series_of_a_site_add_up),
         cmocka_unit_test(every_limit_has_a_default_within_its_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

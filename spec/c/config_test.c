@@ -267,6 +267,8 @@ static void an_empty_conf_has_every_default(void **state) {
     assert_null(c->listen[1]);
     assert_string_equal(c->store, "memory");
     assert_null(c->admin);
+    assert_string_equal(c->admin_socket, "auto");
+    assert_null(c->admin_key);
     assert_string_equal(c->metrics_path, "/metrics");
     assert_string_equal(c->live_path, "/health/live");
     assert_int_equal(c->log_level, LOG_INFO);
@@ -280,7 +282,8 @@ static void an_empty_conf_has_every_default(void **state) {
 static void every_key_of_the_gateway_arrives(void **state) {
     struct fixture *f = *state;
     gateway(f,
-            "return { listen = { ':0', '[::1]:80' }, admin = { listen = 'localhost:1' },\n"
+            "return { listen = { ':0', '[::1]:80' }, admin = { listen = 'localhost:1',\n"
+            "socket = 'off', key = 'abcdefghijklmnopqrstuvwxyz012345' },\n"
             "log = { level = 'error', format = 'json' }, metrics = 'off', store = 'memory',\n"
             "health = { live = '/l/', ready = false }, trusted_proxies = { '10.0.0.0/8', '::1' },\n"
             "limits = { count_private = true, ws_max_message = '1.5K', rpc_timeout = 2,\n"
@@ -290,6 +293,8 @@ static void every_key_of_the_gateway_arrives(void **state) {
     const struct config *c = f->config;
     assert_string_equal(c->listen[1], "[::1]:80");
     assert_string_equal(c->admin, "localhost:1");
+    assert_null(c->admin_socket);
+    assert_string_equal(c->admin_key, "abcdefghijklmnopqrstuvwxyz012345");
     assert_int_equal(c->log_level, LOG_ERROR);
     assert_true(c->log_json);
     assert_null(c->metrics_path);
@@ -552,8 +557,8 @@ static void mistakes_of_the_command_line_are_named(void **state) {
         "not \"soon\"\n"
         "--set: 'x' is not KEY=VALUE\n"
         "--set: unknown key 'sites'; did you mean 'listen'?\n"
-        "--listen: 'nowhere' must be an address such as \"127.0.0.1:8000\", \"[::1]:8000\" or "
-        "\":8000\"\n");
+        "--listen: 'nowhere' must be an address such as \"127.0.0.1:8000\", \"[::1]:8000\", "
+        "\":8000\" or \"unix:/path\"\n");
 }
 
 static void what_is_printed_reads_back_as_the_same(void **state) {
@@ -617,6 +622,7 @@ static void texts_are_checked(void **state) {
     for (size_t i = 0; i < sizeof bad_addresses / sizeof *bad_addresses; i++)
         checks(check_address, bad_addresses[i], NULL);
     checks(check_address, ":0", ":0");
+    checks(check_address, "unix:/run/a.sock", "unix:/run/a.sock");
     checks(check_address, "localhost:65535", "localhost:65535");
     static const char *const bad_origins[] = {"", "a.b", "http://", "http://a/", "://a", "null",
                                               "http://a:x", "ht tp://a", "http://a b"};

@@ -66,6 +66,10 @@ local BROKEN_GATEWAYS = {
   { "return { store = 'disk' }", '1: store must be "memory", "redis://HOST:6379/0" or "unix:///PATH", not "disk"' },
   { "return {\n log = { level = 'all' } }", '2: log.level must be "debug", "info", "warn" or "error", not "all"' },
   { "return { trusted_proxies = 'me' }", "1: trusted_proxies must be addresses or blocks" },
+  { "return { listen = 'unix:x' }", '1: listen must name an absolute path of at most 107 bytes behind "unix:", not' },
+  { "return { admin = { socket = 'x' } }", '1: admin.socket must be "auto", "off" or an absolute path' },
+  { "return { admin = { key = 'too short, and never shown' } }", "1: admin.key must have 32 printable characters or more" },
+  { "return { admin = { key = 7 } }", "1: admin.key must be a text\n" },
   { "return { limits = { max = { rpc_timeout = '1s' } } }", "1: limits.max.rpc_timeout is below limits.rpc_timeout" },
   { "while true do end", "1: runs for more than a second" },
 }
@@ -88,6 +92,11 @@ describe("moonlatch check", function()
       assert.truthy(log:find("conf/gateway.lua:" .. case[2], 1, true), log)
     end)
   end
+
+  it("does not show a key that it refuses", function()
+    local _, _, log = run("check", { gateway = "return { admin = { key = 'a secret' } }" })
+    assert.falsy(log:find("a secret", 1, true), log)
+  end)
 
   it("names all mistakes of all files", function()
     local _, _, log = run("check", {

@@ -11,6 +11,7 @@ local wait = require "spec.support.wait"
 
 local gateway = {}
 local running = {}
+local started = 0
 
 local instance = {}
 instance.__index = instance
@@ -79,19 +80,22 @@ end
 --   args      further words of the command line
 --   dir       a folder with conf/ and scripts/, instead of the three above
 --   listen    "127.0.0.1:0"; wait: seconds (20); env: name -> value
+-- Its admin socket is g.socket, in the temporary folder; --set admin.socket among args overrides that.
 function gateway.start(options)
   options = options or {}
   local dir = options.dir or tmp.dir()
   if not options.dir then write_files(dir, options) end
   local words = { "env" }
   for name, value in pairs(options.env or {}) do words[#words + 1] = name .. "=" .. value end
+  started = started + 1
+  local socket = dir .. "/admin" .. started .. ".sock" -- several gateways may share a folder
   for _, word in ipairs { gateway.binary(), "serve", "--conf", dir .. "/conf", "--scripts", dir .. "/scripts",
-    "--listen", options.listen or "127.0.0.1:0" } do
+    "--listen", options.listen or "127.0.0.1:0", "--set", "admin.socket=" .. socket } do
     words[#words + 1] = word
   end
   for _, word in ipairs(options.args or {}) do words[#words + 1] = word end
 
-  local g = setmetatable({ dir = dir, kept = options.dir ~= nil }, instance)
+  local g = setmetatable({ dir = dir, socket = socket, kept = options.dir ~= nil }, instance)
   g.process = process.start(words, dir .. "/out", dir .. "/log")
   g.pid = g.process.pid
   running[g] = true

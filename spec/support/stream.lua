@@ -1,15 +1,24 @@
 -- SPDX-License-Identifier: MIT
--- A TCP connection to the gateway with a read buffer and deadlines: what http and ws read from.
--- Deadlines are points of wait.now(); a read that meets one returns nil, "timeout", and what came so
--- far stays in the buffer.
+-- A connection to the gateway, TCP or (where the port is a path) a unix socket, with a read buffer and
+-- deadlines: what http and ws read from. Deadlines are points of wait.now(); a read that meets one
+-- returns nil, "timeout", and what came so far stays in the buffer.
 
 local socket = require "socket"
+local unix = require "socket.unix"
 local wait = require "spec.support.wait"
 
 local stream = {}
 stream.__index = stream
 
+local function connect_path(path)
+  local sock = assert(unix.stream())
+  sock:settimeout(5)
+  assert(sock:connect(path))
+  return setmetatable({ sock = sock, buffer = "", closed = false }, stream)
+end
+
 function stream.connect(port, host)
+  if type(port) == "string" and port:find("^/") then return connect_path(port) end
   local sock = assert(socket.tcp())
   sock:settimeout(5)
   assert(sock:connect(host or "127.0.0.1", port))

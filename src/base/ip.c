@@ -56,6 +56,11 @@ const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]) {
     return out;
 }
 
+bool ip_is_none(const struct ip *ip) {
+    static const struct ip none;
+    return memcmp(ip, &none, sizeof none) == 0;
+}
+
 bool ip_is_private(const struct ip *ip) {
     static const char *const blocks[] = {"127.0.0.0/8",    "10.0.0.0/8",     "172.16.0.0/12",
                                          "192.168.0.0/16", "169.254.0.0/16", "::/127",

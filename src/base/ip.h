@@ -34,6 +34,9 @@ bool ip_is_v4(const struct ip *ip);
 /* The shortest usual spelling, IPv4 as four numbers; returns out. */
 const char *ip_format(const struct ip *ip, char out[IP_TEXT_MAX]);
 
+/* Whether it is no address: that of a peer on a unix socket. */
+bool ip_is_none(const struct ip *ip);
+
 /* Loopback, link-local, RFC 1918 and RFC 4193 addresses, and none. */
 bool ip_is_private(const struct ip *ip);
 

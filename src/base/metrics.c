@@ -81,6 +81,23 @@ void metrics_drop(struct metrics *m, const char *name, const char *key, const ch
     mem_free(container_of(l, struct series, link));
 }
 
+int64_t metrics_sum(const struct metrics *m, const char *name, const char *site) {
+    struct text start = {0}, end = {0};
+    int64_t sum = 0;
+    text_format(&start, "%s{", name);
+    text_str(&end, "{"); /* add_label wants to see what stands before it */
+    add_label(&end, "site", site);
+    text_char(&end, '}');
+    struct slice label = slice_from(text_slice(&end), 1);
+    for (struct map_link *l = map_next(&m->all, NULL); l; l = map_next(&m->all, l)) {
+        bool meant = slice_starts(l->key, text_slice(&start)) && slice_ends(l->key, label);
+        if (meant) sum += container_of(l, struct series, link)->value;
+    }
+    text_fini(&start);
+    text_fini(&end);
+    return sum;
+}
+
 static int by_name(const void *a, const void *b) {
     struct series *const *x = a, *const *y = b;
     return slice_compare((*x)->link.key, (*y)->link.key);

@@ -29,6 +29,9 @@ static inline void metrics_limit(struct metrics *m, const char *limit, const cha
     metrics_count(m, "limit_hits_total", "limit", limit, site);
 }
 
+/* What all series of this name add up to that have a label site with this value. */
+int64_t metrics_sum(const struct metrics *m, const char *name, const char *site);
+
 /* All series, sorted by name, appended to out. */
 void metrics_write(const struct metrics *m, struct text *out);
 

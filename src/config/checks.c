@@ -10,8 +10,7 @@
  * have no case write them in lower case, the way they are compared later. */
 
 static void lower(char *text) {
-    for (; *text; text++)
-        *text = (char)tolower((unsigned char)*text);
+    for (; *text; text++) *text = (char)tolower((unsigned char)*text);
 }
 
 static bool all_in(const char *text, const char *more) {
@@ -51,11 +50,29 @@ static bool split_port(struct slice text, struct slice *host, uint64_t *port) {
     return slice_u64(slice_from(text, colon + 1), port) && *port <= 65535;
 }
 
+/* What the kernel takes for the name of a unix socket: 107 bytes; and nothing that breaks a line.
+ */
+static bool is_socket_path(struct slice path) {
+    for (size_t i = 0; i < path.n; i++)
+        if (iscntrl((unsigned char)path.p[i])) return false;
+    return path.n > 1 && path.n < 108 && path.p[0] == '/';
+}
+
+const char *check_socket(char *text) {
+    if (!strcmp(text, "auto") || is_socket_path(slice_of(text))) return NULL;
+    return "must be \"auto\", \"off\" or an absolute path of at most 107 bytes";
+}
+
 const char *check_address(char *text) {
-    struct slice host;
+    struct slice host, unix_prefix = SLICE("unix:");
     uint64_t port;
+    if (slice_starts(slice_of(text), unix_prefix))
+        return is_socket_path(slice_from(slice_of(text), unix_prefix.n))
+                   ? NULL
+                   : "must name an absolute path of at most 107 bytes behind \"unix:\"";
     if (split_port(slice_of(text), &host, &port) && (!host.n || host_ok(host))) return NULL;
-    return "must be an address such as \"127.0.0.1:8000\", \"[::1]:8000\" or \":8000\"";
+    return "must be an address such as \"127.0.0.1:8000\", \"[::1]:8000\", \":8000\" or "
+           "\"unix:/path\"";
 }
 
 const char *check_host(char *text) {
@@ -93,9 +110,7 @@ const char *check_folder(char *text) {
     return good ? NULL : "must be a folder below the site's scripts, such as \"public\"";
 }
 
-const char *check_library(char *text) {
-    return strcmp(text, "cjson") ? "must be \"cjson\"" : NULL;
-}
+const char *check_library(char *text) { return strcmp(text, "cjson") ? "must be \"cjson\"" : NULL; }
 
 /* What stands behind the scheme is read where it is used. */
 const char *check_store(char *text) {

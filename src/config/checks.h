@@ -5,7 +5,8 @@
 /* What texts must look like: NULL, or "must be ...". They may write into the text, which never gets
  * longer: names without case become lower case, a path loses the "/" at its end. */
 const char *check_path(char *text);      /* "/", "/chat" */
-const char *check_address(char *text);   /* to listen on: "127.0.0.1:8000", "[::1]:0", ":8000" */
+const char *check_address(char *text);   /* to listen on: "127.0.0.1:8000", "[::1]:0", "unix:/path" */
+const char *check_socket(char *text);    /* "auto", or the path of a unix socket */
 const char *check_host(char *text);      /* of a Host header, without its port */
 const char *check_origin(char *text);    /* "https://chat.example.com", or "*" */
 const char *check_name(char *text);      /* of a site */

@@ -70,6 +70,34 @@ static const struct key_type key_blocks = {.name = "a list of addresses",
                                            .print = blocks_print,
                                            .fini = blocks_fini};
 
+/* A secret: as a text, but what is wrong with it is said without showing it. */
+static void secret_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                        void *field) {
+    bool off = v->type == CONF_BOOL && !v->flag;
+    if (v->type == CONF_STRING) off = !strcmp(v->string, "off");
+    const char *must = NULL;
+    if (!off) must = v->type == CONF_STRING ? key->check(v->string) : "must be a text";
+    if (!must) key_maybe_read(r, key, v, field);
+    else reader_complain(r, v->line, "%s %s", key->name, must);
+}
+
+/* Long enough that nobody tries them all, and what a header may carry. */
+static const char *check_secret(char *text) {
+    bool printable = true;
+    for (const char *c = text; *c; c++)
+        printable = printable && *c > ' ' && *c <= '~';
+    if (printable && strlen(text) >= 32) return NULL;
+    return "must have 32 printable characters or more, without spaces: `openssl rand -hex 32` "
+           "makes one";
+}
+
+static const struct key_type key_secret = {.name = "a text",
+                                           .texts = true,
+                                           .init = key_text_init,
+                                           .read = secret_read,
+                                           .print = key_text_print,
+                                           .fini = key_text_fini};
+
 /* Sites start from the gateway's limits, so they are read when those are known. */
 static void read_later(struct reader *r, const struct key *key, const struct conf_value *v,
                        void *field) {
@@ -134,7 +162,11 @@ static const struct key gateway_keys[] = {
     {.name = "log.format", .type = &key_either, .offset = GATEWAY(log_json), .text = "text|json",
      .help = "key=value, or a JSON object in each line"},
     {.name = "admin.listen", .type = &key_maybe, .offset = GATEWAY(admin), .check = check_address,
-     .help = "an address for metrics, \"127.0.0.1:8001\"; default \"off\""},
+     .help = "an address for metrics and, with a key, the verbs, \"127.0.0.1:8001\"; default \"off\""},
+    {.name = "admin.socket", .type = &key_maybe, .offset = GATEWAY(admin_socket), .text = "auto",
+     .check = check_socket, .help = "the unix socket of the verbs: a path, \"auto\" or \"off\""},
+    {.name = "admin.key", .type = &key_secret, .offset = GATEWAY(admin_key), .check = check_secret,
+     .help = "opens the verbs at admin.listen to who has it, 32 characters or more; default \"off\""},
     {.name = "metrics", .type = &key_maybe, .offset = GATEWAY(metrics_path), .text = "/metrics",
      .check = check_path, .help = "path of the metrics at the admin address, or \"off\""},
     {.name = "health.live", .type = &key_maybe, .offset = GATEWAY(live_path),
@@ -327,7 +359,7 @@ static void find_folders(const struct config_options *options, struct config *co
 }
 
 static void gateway_load(const struct config_options *options, struct config *config,
-                         struct text *errors) {
+                         bool with_sites, struct text *errors) {
     char *file = path_join(config->conf_dir, "gateway.lua");
     struct reader r = {.file = file, .errors = errors};
     size_t before = errors->n;
@@ -338,7 +370,7 @@ static void gateway_load(const struct config_options *options, struct config *co
     settle_most(&r, table, config);
     if (!config->listen[0] && errors->n == before)
         reader_complain(&r, conf_line(table, "listen"), "listen has no address");
-    sites_load(config, file, table, errors);
+    if (with_sites) sites_load(config, file, table, errors);
     char *sites = path_join(config->conf_dir, "sites");
     if (access(file, F_OK) && !path_is_folder(sites))
         reader_complain(&r, 0, "is missing, and so is the folder sites beside it");
@@ -348,17 +380,26 @@ static void gateway_load(const struct config_options *options, struct config *co
     mem_free(file);
 }
 
-struct config *config_load(const struct config_options *options, struct text *errors) {
+static struct config *load(const struct config_options *options, bool with_sites,
+                           struct text *errors) {
     struct config *config = mem_new(sizeof *config);
     size_t before = errors->n;
     keys_init(gateway_keys, config);
     config->dev = options->dev;
     config->options = *options;
     find_folders(options, config, errors);
-    if (config->conf_dir) gateway_load(options, config, errors);
+    if (config->conf_dir) gateway_load(options, config, with_sites, errors);
     if (errors->n == before) return config;
     config_free(config);
     return NULL;
+}
+
+struct config *config_load(const struct config_options *options, struct text *errors) {
+    return load(options, true, errors);
+}
+
+struct config *config_load_gateway(const struct config_options *options, struct text *errors) {
+    return load(options, false, errors);
 }
 
 void config_free(struct config *config) {

@@ -30,7 +30,11 @@ struct config {
     size_t trusted_count;
     enum log_level log_level;
     bool log_json;
-    char *admin;              /* address for metrics_path, like those of listen; NULL: off */
+    char *admin;              /* address for metrics_path and the admin interface, like those of
+                                 listen; NULL: off */
+    char *admin_socket;       /* the admin interface's unix socket: a path, or "auto": the one of
+                                 socket_path.h; NULL: off */
+    char *admin_key;          /* opens the admin interface at the address; NULL: nothing does */
     char *metrics_path;       /* served at the admin address only; NULL: off */
     char *live_path;          /* served at every address, before any site; NULL: off */
     char *ready_path;
@@ -49,6 +53,11 @@ struct config {
 struct config *config_load(const struct config_options *options, struct text *errors)
     __attribute__((warn_unused_result));
 void config_free(struct config *config);
+
+/* The same without the sites, for who only wants to know where a gateway is: mistakes in a site's
+ * file do not matter. */
+struct config *config_load_gateway(const struct config_options *options, struct text *errors)
+    __attribute__((warn_unused_result));
 
 /* Appends the configuration as a gateway.lua that gives the same configuration again: every key
  * with its value, and its unit, bounds and help as a comment. Sites stand in its table `sites`. */

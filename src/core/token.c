@@ -63,7 +63,7 @@ struct visitor {
 };
 
 static bool is_counted(const struct site *site, const struct ip *ip) {
-    return site->core->count_private || !ip_is_private(ip);
+    return !ip_is_none(ip) && (site->core->count_private || !ip_is_private(ip));
 }
 
 static uint64_t now_ms(const struct site *site) { return loop_now_ms(site->core->loop); }

@@ -2,6 +2,7 @@
 #include "net/listener.h"
 
 #include "net/peers.h"
+#include "net/unix_socket.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -19,7 +20,8 @@ struct listener {
     struct timer pause;
     void (*accepted)(void *arg, int fd, const struct ip *peer);
     void *arg;
-    char url[IP_TEXT_MAX + 24];
+    struct unix_socket file; /* path NULL: it listens on a port */
+    char *url;
 };
 
 /* ---- accepting ---- */
@@ -110,8 +112,10 @@ static void write_url(struct listener *l) {
         ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&addr)->sin6_port
                                          : ((struct sockaddr_in *)(void *)&addr)->sin_port);
     bool bracket = strchr(text, ':') != NULL;
-    snprintf(l->url, sizeof l->url, "http://%s%s%s:%u", bracket ? "[" : "", text,
-             bracket ? "]" : "", port);
+    struct text url = {0};
+    text_format(&url, "http://%s%s%s:%u", bracket ? "[" : "", text, bracket ? "]" : "", port);
+    l->url = slice_cstr(text_slice(&url));
+    text_fini(&url);
 }
 
 /* Splits "HOST:PORT" at its last colon and looks the host up; the caller frees the result. */
@@ -138,24 +142,53 @@ static struct addrinfo *resolve(struct slice address, const char **error) {
     return NULL;
 }
 
-struct listener *listener_open(struct net *net, struct slice address,
-                               void (*accepted)(void *arg, int fd, const struct ip *peer),
-                               void *arg, const char **error) {
+/* Listens on the port of a host; false and a reason. */
+static bool open_port(struct listener *l, struct slice address, const char **error) {
     struct addrinfo *found = resolve(address, error);
-    if (!found) return NULL;
-    int fd = listen_on(net, found);
+    if (!found) return false;
+    int fd = listen_on(l->net, found);
     freeaddrinfo(found);
     if (fd < 0) {
         *error = strerror(-fd);
-        return NULL;
+        return false;
     }
+    l->watch.fd = fd;
+    write_url(l);
+    return true;
+}
+
+static const char *path_error(int failed) {
+    if (failed == -EADDRINUSE) return "in use by another gateway";
+    return failed == -ENOTSOCK ? "there is a file that is no socket" : strerror(-failed);
+}
+
+/* The same on the file of a unix socket; address is "unix:/path". */
+static bool open_path(struct listener *l, struct slice address, const char **error) {
+    int backlog = (int)l->net->limits->listen_backlog;
+    int failed = unix_socket_open(&l->file, slice_from(address, strlen(LISTENER_UNIX)), backlog);
+    if (failed) {
+        *error = path_error(failed);
+        return false;
+    }
+    l->watch.fd = l->file.fd;
+    l->url = slice_cstr(address);
+    return true;
+}
+
+struct listener *listener_open(struct net *net, struct slice address,
+                               void (*accepted)(void *arg, int fd, const struct ip *peer),
+                               void *arg, const char **error) {
     struct listener *l = mem_new(sizeof *l);
     l->net = net;
     l->accepted = accepted;
     l->arg = arg;
-    l->watch = (struct watch){.fd = fd, .ready = on_connection};
+    bool is_path = slice_starts(address, SLICE(LISTENER_UNIX));
+    if (!(is_path ? open_path : open_port)(l, address, error)) {
+        mem_free(l);
+        return NULL;
+    }
+    l->watch.ready = on_connection;
     l->pause.fired = on_pause_over;
-    write_url(l);
     watch_set(net->loop, &l->watch, WATCH_READ);
     return l;
 }
@@ -165,6 +198,8 @@ const char *listener_url(const struct listener *l) { return l->url; }
 void listener_close(struct listener *l) {
     watch_stop(l->net->loop, &l->watch);
     timer_stop(l->net->loop, &l->pause);
-    close(l->watch.fd);
+    if (l->file.path) unix_socket_close(&l->file);
+    else close(l->watch.fd);
+    mem_free(l->url);
     mem_free(l);
 }

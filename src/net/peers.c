@@ -14,7 +14,7 @@ struct peer {
 #define PEERS_KEPT 65536
 
 static bool is_counted(const struct net *net, const struct ip *ip) {
-    return net->count_private || !ip_is_private(ip);
+    return !ip_is_none(ip) && (net->count_private || !ip_is_private(ip));
 }
 
 static struct slice key_of(const struct ip *group) { return slice_make(group->b, sizeof group->b); }

@@ -5,7 +5,7 @@
 #include "net/net.h"
 
 /* What each public address has open, for the limits per address. Private addresses are proxies or
- * tests and are not counted, unless limits.count_private says so. */
+ * tests and are not counted, unless limits.count_private says so; peers on unix sockets never are. */
 
 /* Whether a new connection of this address is within the limits; counts it against the rate. */
 bool peer_admits(struct net *net, const struct ip *ip);

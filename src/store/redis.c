@@ -434,11 +434,19 @@ static void beat(struct redis *r) {
     text_fini(&name);
 }
 
+static bool is_up(const struct redis *r) {
+    return r->commands.state == REDIS_UP && r->pushes.state == REDIS_UP;
+}
+
+bool redis_store_is_up(struct store *st) {
+    const struct redis *r = redis_of(st);
+    return !r || is_up(r);
+}
+
 static void on_tick(struct timer *t) {
     struct redis *r = container_of(t, struct redis, tick);
     uint64_t every = r->core->limits->redis_heartbeat, now = loop_now_ms(r->core->loop);
-    bool both = r->commands.state == REDIS_UP && r->pushes.state == REDIS_UP;
-    if (!both) r->heard_ms = now;
+    if (!is_up(r)) r->heard_ms = now;
     if (now - r->heard_ms >= BEATS_MISSED * every) redis_conn_reset(&r->pushes, "no heartbeat");
     if (!list_empty(&r->reads)) loop_defer(r->core->loop, LOOP_DELIVER, &r->read);
     if (r->ticks++ % TICKS_PER_BEAT == 0) beat(r);

@@ -16,6 +16,9 @@ struct store *redis_store_new(struct core *core, struct net *net, const char *ur
                               struct tls_context *tls, const struct store_events *events)
     __attribute__((warn_unused_result));
 
+/* Whether both connections are up. True also when st is no Redis: the others are never away. */
+bool redis_store_is_up(struct store *st);
+
 /* ---- for site scripts ---- */
 
 /* Opens the site's own connection for the commands of its script, once; before the first of them.

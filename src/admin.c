@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+#include "admin.h"
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "core/site.h"
+
+/* The door: who may ask, what is asked, of which site. Some verbs are answered here, from what the
+ * process knows; the others go to the site's script (script/script.h), which may take its time:
+ * then a struct command waits for it. */
+
+static const struct slice prefix = {"/admin/", 7};
+
+bool admin_owns(struct slice path) { return slice_starts(path, prefix); }
+
+/* ---- answers ---- */
+
+static void answer(struct request *r, int status, struct slice json) {
+    const struct http_header headers[] = {
+        {SLICE("Content-Type"), SLICE("application/json; charset=utf-8")},
+        {SLICE("Cache-Control"), SLICE("no-store")},
+        {SLICE("X-Content-Type-Options"), SLICE("nosniff")},
+        {status == 401 ? SLICE("WWW-Authenticate") : (struct slice){NULL, 0}, SLICE("Bearer")},
+        {{NULL, 0}, {NULL, 0}},
+    };
+    http_reply(r, status, headers, json);
+}
+
+static void answer_text(struct request *r, struct text *json) {
+    answer(r, 200, text_slice(json));
+    text_fini(json);
+}
+
+/* The same for what went wrong; message ends up before somebody's eyes. */
+static void refuse(struct request *r, int status, const char *code, struct slice message) {
+    struct text json = {0};
+    text_format(&json, "{\"error\":\"%s\",\"message\":", code);
+    json_quote(&json, message);
+    text_char(&json, '}');
+    answer(r, status, text_slice(&json));
+    text_fini(&json);
+}
+
+/* ---- who may ask ---- */
+
+struct denial {
+    int status; /* 0: none */
+    const char *code, *message;
+};
+
+static bool has_key(const struct request *r, const char *key) {
+    struct slice given = http_header(r, "authorization"), scheme = SLICE("bearer ");
+    if (!slice_ieq(slice_upto(given, scheme.n), scheme)) return false;
+    return digest_equal(slice_trim(slice_from(given, scheme.n)), slice_of(key));
+}
+
+/* A form of a strange page can neither name this type nor hide where it comes from. */
+static bool is_json(const struct request *r) {
+    struct slice type = http_header(r, "content-type");
+    return slice_ieq(slice_trim(slice_upto(type, slice_find(type, ';'))),
+                     SLICE("application/json"));
+}
+
+static struct denial deny(const struct admin *admin, const struct request *r, bool trusted) {
+    const char *key = admin->config->admin_key;
+    if (http_header(r, "origin").p)
+        return (struct denial){403, "origin", "this is not for pages in browsers"};
+    if (!trusted && !key)
+        return (struct denial){403, "no_key",
+                               "no key is configured: set admin.key, or use the unix socket"};
+    if (!trusted && !has_key(r, key))
+        return (struct denial){401, "unauthorized", "this needs the key of admin.key"};
+    if (r->method != HTTP_POST) return (struct denial){405, "method", "verbs are asked with POST"};
+    if (!is_json(r))
+        return (struct denial){415, "content_type", "the body must be application/json"};
+    return (struct denial){0, NULL, NULL};
+}
+
+/* ---- what is asked ---- */
+
+/* A request that was understood. Borrowed for the call. */
+struct question {
+    struct admin *admin;
+    struct request *request;
+    struct site *site; /* NULL: none was named */
+};
+
+static void ask_stat(const struct question *q) {
+    struct text json = {0};
+    admin_stat(q->admin, q->request, q->site, &json);
+    answer_text(q->request, &json);
+}
+
+static void ask_sites(const struct question *q) {
+    struct text json = {0};
+    admin_sites(q->admin, &json);
+    answer_text(q->request, &json);
+}
+
+struct admin_verb {
+    const char *name;
+    void (*ask)(const struct question *q); /* NULL: the site's script is asked */
+    bool whole;                            /* may be asked without a site */
+};
+
+static const struct admin_verb verbs[] = {
+    {"stat", ask_stat, true},
+    {"sites", ask_sites, true},
+    {NULL, NULL, false},
+};
+
+static const struct admin_verb *find_verb(struct slice name) {
+    for (const struct admin_verb *verb = verbs; verb->name; verb++)
+        if (slice_is(name, verb->name)) return verb;
+    return NULL;
+}
+
+static struct site *find_site(const struct routes *routes, struct slice name) {
+    for (size_t i = 0; i < routes->count; i++)
+        if (slice_is(name, routes->sites[i].site->name)) return routes->sites[i].site;
+    return NULL;
+}
+
+static void refuse_site(const struct question *q, struct slice named) {
+    struct text message = {0};
+    const struct routes *routes = q->admin->routes;
+    if (named.n) text_format(&message, "there is no site '%.*s'", (int)named.n, named.p);
+    else text_str(&message, routes->count ? "which site?" : "there are no sites");
+    for (size_t i = 0; i < routes->count; i++)
+        text_format(&message, "%s%s", i ? ", " : "; there are: ", routes->sites[i].site->name);
+    refuse(q->request, 404, named.n ? "no_such_site" : "which_site", text_slice(&message));
+    text_fini(&message);
+}
+
+/* Finds the site that the member names, or the only one that there is. False when it was refused.
+ */
+static bool take_site(struct question *q, const struct admin_verb *verb, struct json_value member) {
+    const struct routes *routes = q->admin->routes;
+    struct text room = {0};
+    struct slice name = {NULL, 0};
+    if (member.type == JSON_STRING) name = json_string(member.raw, &room);
+    q->site = find_site(routes, name);
+    if (!name.n && !verb->whole && routes->count == 1) q->site = routes->sites[0].site;
+    bool good = q->site || (!name.n && verb->whole);
+    if (!good) refuse_site(q, name);
+    text_fini(&room);
+    return good;
+}
+
+static void handle_body(struct question *q, const struct admin_verb *verb) {
+    const struct limits *limits = q->admin->routes->core->limits;
+    struct json_limits bounds = {limits->json_depth, limits->json_values, limits->json_keys, false};
+    struct json_value body, site;
+    const struct slice name = SLICE("site");
+    enum json_error error = json_envelope(q->request->body, &bounds, &body, &name, &site, 1);
+    if (error) {
+        refuse(q->request, 400, "bad_json", slice_of(json_error_text(error)));
+    } else if (body.type != JSON_OBJECT) {
+        refuse(q->request, 400, "bad_json", SLICE("the body must be an object"));
+    } else if (take_site(q, verb, site)) {
+        verb->ask(q);
+    }
+}
+
+void admin_handle(struct admin *admin, struct request *r, bool trusted) {
+    struct denial denial = deny(admin, r, trusted);
+    if (denial.status) {
+        char ip[IP_TEXT_MAX];
+        LOG(admin->routes->core->log, LOG_WARN, "admin refused",
+            log_c("ip", ip_format(&r->conn->peer, ip)), log_c("error", denial.code));
+        refuse(r, denial.status, denial.code, slice_of(denial.message));
+        return;
+    }
+    struct slice name = slice_from(r->path, prefix.n);
+    const struct admin_verb *verb = find_verb(name);
+    struct question q = {.admin = admin, .request = r};
+    if (verb) handle_body(&q, verb);
+    else refuse(r, 404, "unknown_verb", SLICE("there is no such verb"));
+}
