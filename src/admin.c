@@ -157,6 +157,8 @@ static void handle_body(struct question *q, const struct admin_verb *verb) {
         refuse(q->request, 400, "bad_json", slice_of(json_error_text(error)));
     } else if (body.type != JSON_OBJECT) {
         refuse(q->request, 400, "bad_json", SLICE("the body must be an object"));
+    } else if (site.type != JSON_NONE && site.type != JSON_STRING) {
+        refuse(q->request, 400, "bad_request", SLICE("site must be a name"));
     } else if (take_site(q, verb, site)) {
         verb->ask(q);
     }

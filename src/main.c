@@ -1,48 +1,44 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/mem.h"
-#include "config/config.h"
+#include "arguments.h"
 #include "config/keys.h"
 #include "server.h"
+#include "verbs.h"
 #include "version.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-/* The program: its verbs and their options. What they do stands in server.c and config.c.
+/* The program: the table of its verbs, and those that serve or look at a configuration. How a
+ * command line is read stands in arguments.c, the verbs over a running gateway in verbs.c, those
+ * for authors in verb_new.c and verb_test.c.
  *
  * Exit status: 0 when all went well, 1 when it failed while running, 2 when the command line or the
  * configuration is wrong. */
 
-enum { EXIT_USAGE = 2 };
-
-/* The command line after its verb. The lists are of arguments, not copies. */
-struct arguments {
-    struct config_options options;
-    const char **listen, **set;
-};
-
-/* ---- verbs ---- */
+/* ---- serve, check, conf ---- */
 
 /* The configuration, or NULL after its mistakes were printed. */
-static struct config *load(const struct config_options *options) {
+static struct config *load(const struct arguments *a) {
     struct text errors = {0};
-    struct config *config = config_load(options, &errors);
+    struct config_options options = arguments_config(a);
+    struct config *config = config_load(&options, &errors);
     struct slice lines = text_slice(&errors);
     if (lines.n) fwrite(lines.p, 1, lines.n, stderr);
     text_fini(&errors);
     return config;
 }
 
-static int run_serve(const struct config_options *options) {
-    struct config *config = load(options);
+static int verb_serve(const struct arguments *a) {
+    struct config *config = load(a);
     if (!config) return EXIT_USAGE;
     int status = server_run(config);
     config_free(config);
     return status;
 }
 
-static int run_check(const struct config_options *options) {
-    struct config *config = load(options);
+static int verb_check(const struct arguments *a) {
+    struct config *config = load(a);
     if (!config) return EXIT_USAGE;
     int failures = server_check(config, stderr);
     if (!failures)
@@ -52,8 +48,8 @@ static int run_check(const struct config_options *options) {
     return failures ? EXIT_USAGE : EXIT_SUCCESS;
 }
 
-static int run_conf(const struct config_options *options) {
-    struct config *config = load(options);
+static int verb_conf(const struct arguments *a) {
+    struct config *config = load(a);
     if (!config) return EXIT_USAGE;
     struct text out = {0};
     config_print(config, &out);
@@ -64,44 +60,75 @@ static int run_conf(const struct config_options *options) {
     return written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-struct verb {
-    const char *name;
-    int (*run)(const struct config_options *options);
-    const char *summary;
-    const char *more;
-};
+/* ---- the table ---- */
+
+#define SERVES (TAKES_CONF | TAKES_SCRIPTS | TAKES_LISTEN | TAKES_SET | TAKES_DEV)
+#define ASKS (TAKES_CONF | TAKES_SET | TAKES_GATEWAY)
 
 static const struct verb verbs[] = {
-    {"serve", run_serve, "run the gateway",
+    {"serve", verb_serve, "", 0, 0, SERVES, "run the gateway",
      "Runs until SIGTERM or SIGINT, and then until its clients are gone. Prints a line\n"
      "`listening on http://127.0.0.1:8000` for each address once it serves. Logs go to\n"
      "standard error.\n"},
-    {"check", run_check, "look for mistakes in the configuration and the scripts",
+    {"check", verb_check, "", 0, 0, SERVES,
+     "look for mistakes in the configuration and the scripts",
      "Prints a line with file, line and reason for each mistake; exit status 2 when\n"
      "there is one.\n"},
-    {"conf", run_conf, "print the configuration that is in effect",
+    {"conf", verb_conf, "", 0, 0, SERVES, "print the configuration that is in effect",
      "Prints one Lua table with every key, its value, bounds and default. Kept as\n"
      "gateway.lua in a folder of its own, it gives the same configuration again.\n"},
-    {NULL, NULL, NULL, NULL},
+    {"new", verb_new, "NAME", 1, 1, TAKES_CONF | TAKES_SCRIPTS, "write a site to begin with",
+     "Writes conf/sites/NAME.lua, scripts/NAME/init.lua and scripts/NAME/init_spec.lua:\n"
+     "a login, a call, a rule, a message, and a spec of each. Overwrites nothing.\n"},
+    {"test", verb_test, "[FILE]...", 0, SIZE_MAX, TAKES_CONF | TAKES_SCRIPTS | TAKES_LIVE,
+     "run the specs of the scripts",
+     "Runs scripts/*/*_spec.lua, or the files, with busted and without a gateway: time is\n"
+     "virtual, sockets and the store are in memory.\n"},
+    {"reload", verb_reload, "[SITE]", 0, 1, ASKS,
+     "load conf and scripts anew, without dropping anybody",
+     "The new scripts are loaded beside the old ones. When something is wrong with one,\n"
+     "says what, and its site goes on as it was.\n"},
+    {"rollback", verb_rollback, "SITE", 1, 1, ASKS, "go back to the scripts before the last reload",
+     "Its sockets and channels stay, as with reload.\n"},
+    {"call", verb_call, "NAME [DATA]", 1, 2, ASKS | TAKES_SITE | TAKES_SOCKET | TAKES_AUTH,
+     "call a controller as a client would",
+     "DATA is JSON, or else a text. Prints what it answers.\n"},
+    {"publish", verb_publish, "CHANNEL DATA", 2, 2, ASKS | TAKES_SITE, "publish a message",
+     "To all members of the channel, on all nodes. DATA is JSON, or else a text.\n"},
+    {"sockets", verb_sockets, "[CHANNEL]", 0, 1, ASKS | TAKES_SITE,
+     "list who is connected, or in a channel",
+     "One line for each socket: its sid, its auth data and where it is.\n"},
+    {"channels", verb_channels, "", 0, 0, ASKS | TAKES_SITE, "list the channels that have members",
+     "One line for each channel.\n"},
+    {"stat", verb_stat, "", 0, 0, ASKS | TAKES_SITE, "how the process and its sites are",
+     "Memory in bytes, times in seconds.\n"},
+    {"explain", verb_explain, "EVENT [CHANNEL] [DATA]", 1, 3, ASKS | TAKES_SITE | TAKES_SOCKET,
+     "say what the rules would decide, and which",
+     "EVENT is subscribe, unsubscribe, publish, broadcast or call; with call the name of\n"
+     "the controller stands for CHANNEL. Nothing of it happens.\n"},
+    {"console", verb_console, "", 0, 0, ASKS | TAKES_SITE | TAKES_CODE,
+     "run Lua in a site of the running gateway",
+     "Reads lines from standard input and prints the value of each. A chunk may go over\n"
+     "several lines.\n"},
+    {NULL, NULL, NULL, 0, 0, 0, NULL, NULL},
 };
 
-/* ---- options, the same for all verbs ---- */
+static const struct verb *verb_find(const char *name) {
+    for (const struct verb *verb = verbs; verb->name; verb++)
+        if (!strcmp(verb->name, name)) return verb;
+    return NULL;
+}
 
-struct option {
-    const char *name;
-    const char *value; /* what follows it; NULL: nothing */
-    const char *help;
-};
+static int refuse_verb(const char *given) {
+    const struct verb *near = verbs;
+    for (const struct verb *verb = verbs; verb->name; verb++)
+        if (text_distance(slice_of(verb->name), slice_of(given)) <
+            text_distance(slice_of(near->name), slice_of(given)))
+            near = verb;
+    return refuse_unknown("verb", given, near->name);
+}
 
-static const struct option options[] = {
-    {"--conf", "DIR", "folder with gateway.lua and sites/*.lua; default conf"},
-    {"--scripts", "DIR", "folder with a folder of scripts for each site; default scripts"},
-    {"--listen", "HOST:PORT", "address to listen on, instead of the configured; may be repeated"},
-    {"--set", "KEY=VALUE", "a key of gateway.lua: --set log.level=debug; may be repeated"},
-    {"--dev", NULL, "log everything, at debug"},
-    {"--help", NULL, "this text"},
-    {NULL, NULL, NULL},
-};
+/* ---- help ---- */
 
 static void print_verbs(FILE *out) {
     fprintf(out, "usage: moonlatch VERB [OPTION]...\n\n");
@@ -111,106 +138,13 @@ static void print_verbs(FILE *out) {
     fprintf(out, "  %-12s %s\n", "--version", "print the version");
 }
 
-static int print_help(const struct verb *verb) {
-    printf("usage: moonlatch %s [OPTION]...\n\n%s\n", verb->name, verb->more);
-    for (const struct option *option = options; option->name; option++)
-        printf("  %s %-*s %s\n", option->name, 21 - (int)strlen(option->name),
-               option->value ? option->value : "", option->help);
-    return EXIT_SUCCESS;
-}
-
-static int refuse(const char *what, const char *given, const char *near) {
-    fprintf(stderr, "moonlatch: unknown %s '%s'; did you mean '%s'?\n", what, given, near);
-    return EXIT_USAGE;
-}
-
-static int refuse_verb(const char *given) {
-    const struct verb *near = verbs;
-    for (const struct verb *verb = verbs; verb->name; verb++)
-        if (text_distance(slice_of(verb->name), slice_of(given)) <
-            text_distance(slice_of(near->name), slice_of(given)))
-            near = verb;
-    return refuse("verb", given, near->name);
-}
-
-static int refuse_option(const char *given) {
-    const struct option *near = options;
-    for (const struct option *option = options; option->name; option++)
-        if (text_distance(slice_of(option->name), slice_of(given)) <
-            text_distance(slice_of(near->name), slice_of(given)))
-            near = option;
-    return refuse("option", given, near->name);
-}
-
-/* The option that argument starts with, and the value behind its "=", if there is one. */
-static const struct option *option_find(const char *argument, const char **value) {
-    size_t n = strcspn(argument, "=");
-    *value = argument[n] ? argument + n + 1 : NULL;
-    for (const struct option *option = options; option->name; option++)
-        if (slice_is(slice_make(argument, n), option->name)) return option;
-    return NULL;
-}
-
-static void append(const char **list, const char *value) {
-    while (*list)
-        list++;
-    *list = value;
-}
-
-static void option_put(struct arguments *a, const char *name, const char *value) {
-    if (!strcmp(name, "--conf")) a->options.conf_dir = value;
-    if (!strcmp(name, "--scripts")) a->options.scripts_dir = value;
-    if (!strcmp(name, "--listen")) append(a->listen, value);
-    if (!strcmp(name, "--set")) append(a->set, value);
-    if (!strcmp(name, "--dev")) a->options.dev = true;
-}
-
-/* Takes the arguments behind the verb; they end with NULL. */
-static int run_arguments(const struct verb *verb, char *const *argv, struct arguments *a) {
-    for (; *argv; argv++) {
-        const char *value;
-        const struct option *option = option_find(*argv, &value);
-        if (!option) return refuse_option(*argv);
-        if (!strcmp(option->name, "--help")) return print_help(verb);
-        if (!option->value && value) {
-            fprintf(stderr, "moonlatch: %s takes no value\n", option->name);
-            return EXIT_USAGE;
-        }
-        if (option->value && !value) value = *++argv;
-        if (option->value && !value) {
-            fprintf(stderr, "moonlatch: %s needs a value: %s\n", option->name, option->value);
-            return EXIT_USAGE;
-        }
-        option_put(a, option->name, value);
-    }
-    return verb->run(&a->options);
-}
-
-static int run_verb(const struct verb *verb, int argc, char *const *argv) {
-    struct arguments a = {0};
-    a.listen = mem_new(((size_t)argc + 1) * sizeof *a.listen);
-    a.set = mem_new(((size_t)argc + 1) * sizeof *a.set);
-    a.options.listen = a.listen;
-    a.options.set = a.set;
-    int status = run_arguments(verb, argv, &a);
-    mem_free(a.listen);
-    mem_free(a.set);
-    return status;
-}
-
-static const struct verb *verb_find(const char *name) {
-    for (const struct verb *verb = verbs; verb->name; verb++)
-        if (!strcmp(verb->name, name)) return verb;
-    return NULL;
-}
-
 static int run_help(const char *name) {
     if (!name) {
         print_verbs(stdout);
         return EXIT_SUCCESS;
     }
     const struct verb *verb = verb_find(name);
-    return verb ? print_help(verb) : refuse_verb(name);
+    return verb ? arguments_help(verb) : refuse_verb(name);
 }
 
 int main(int argc, char **argv) {
@@ -227,5 +161,5 @@ int main(int argc, char **argv) {
     if (!strcmp(first, "--help") || !strcmp(first, "-h") || !strcmp(first, "help"))
         return run_help(argv[2]);
     const struct verb *verb = verb_find(first);
-    return verb ? run_verb(verb, argc, argv + 2) : refuse_verb(first);
+    return verb ? arguments_run(verb, argc, argv + 2) : refuse_verb(first);
 }

@@ -269,7 +269,7 @@ static void admin_auto_open(struct worker *w) {
     char *path = socket_path_runtime(conf_dir);
     bool fallback = !path;
     if (fallback) path = socket_path_tmp(conf_dir);
-    if (fallback && !socket_folder_check(path, true, &error)) mem_free(path);
+    if (fallback && !socket_folder_make(path, &error)) mem_free(path);
     else if (admin_path_open(w, path, &error)) return;
     LOG(w->log, LOG_WARN, "no admin socket", log_s("error", text_slice(&error)),
         log_c("set", "admin.socket to a path, or to off"));

@@ -42,12 +42,12 @@ char *socket_path_tmp(const char *conf_dir) {
     return take_cstr(&path);
 }
 
-bool socket_folder_check(const char *path, bool make, struct text *error) {
+bool socket_folder_make(const char *path, struct text *error) {
     struct stat found;
     const char *slash = strrchr(path, '/');
     char *folder = slice_cstr(slice_make(path, (size_t)(slash - path)));
     const char *wrong = NULL;
-    if (make && mkdir(folder, S_IRWXU) && errno != EEXIST) wrong = strerror(errno);
+    if (mkdir(folder, S_IRWXU) && errno != EEXIST) wrong = strerror(errno);
     else if (lstat(folder, &found)) wrong = strerror(errno);
     else if (!S_ISDIR(found.st_mode)) wrong = "is no folder";
     else if (found.st_uid != geteuid()) wrong = "belongs to somebody else";

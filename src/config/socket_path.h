@@ -16,9 +16,9 @@ char *socket_path_runtime(const char *conf_dir);
  * XDG_RUNTIME_DIR. The caller's. */
 char *socket_path_tmp(const char *conf_dir);
 
-/* Whether the folder of such a path in /tmp is ours alone: a folder, no link, of this user, closed
- * to all others. Anybody may write into /tmp, and who owns the folder could take the gateway's
- * place. make: it is made when it is missing. False and a line of error. */
-bool socket_folder_check(const char *path, bool make, struct text *error);
+/* Makes the folder of such a path in /tmp, if it is missing, and makes sure that it is ours alone:
+ * no link, of this user, closed to all others. Anybody may write into /tmp, and who owns the folder
+ * could take the gateway's place. False and a line of error. */
+bool socket_folder_make(const char *path, struct text *error) __attribute__((warn_unused_result));
 
 #endif
