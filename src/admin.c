@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/json.h"
 #include "core/site.h"
+#include "script/script.h"
 
 /* The door: who may ask, what is asked, of which site. Some verbs are answered here, from what the
  * process knows; the others go to the site's script (script/script.h), which may take its time:
@@ -82,7 +83,8 @@ static struct denial deny(const struct admin *admin, const struct request *r, bo
 struct question {
     struct admin *admin;
     struct request *request;
-    struct site *site; /* NULL: none was named */
+    struct slice name; /* of the site; empty: none was named */
+    struct site *site; /* NULL: the same, or there is none yet (SITE_NEW) */
 };
 
 static void ask_stat(const struct question *q) {
@@ -97,16 +99,54 @@ static void ask_sites(const struct question *q) {
     answer_text(q->request, &json);
 }
 
+static struct site *find_site(const struct routes *routes, struct slice name) {
+    for (size_t i = 0; i < routes->count; i++)
+        if (slice_is(name, routes->sites[i].site->name)) return routes->sites[i].site;
+    return NULL;
+}
+
+/* Of the site, which may have come only now, or of all. */
+static void answer_generations(const struct question *q) {
+    struct site *site = q->site ? q->site : find_site(q->admin->routes, q->name);
+    struct text json = {0};
+    admin_generations(q->admin, site, &json);
+    answer_text(q->request, &json);
+}
+
+/* The errors are lines; the last needs no end. */
+static void ask_reload(const struct question *q) {
+    struct text errors = {0};
+    if (q->admin->routes->core->draining)
+        refuse(q->request, 503, "draining", SLICE("the gateway is about to end"));
+    else if (!reload(q->admin->reloader, q->name, &errors)) answer_generations(q);
+    else refuse(q->request, 409, "reload_failed", slice_upto(text_slice(&errors), errors.n - 1));
+    text_fini(&errors);
+}
+
+static void ask_rollback(const struct question *q) {
+    struct text error = {0};
+    if (script_rollback(q->site, &error)) answer_generations(q);
+    else refuse(q->request, 409, "rollback_failed", text_slice(&error));
+    text_fini(&error);
+}
+
 struct admin_verb {
     const char *name;
-    void (*ask)(const struct question *q); /* NULL: the site's script is asked */
-    bool whole;                            /* may be asked without a site */
+    void (*ask)(const struct question *q);
+    enum {
+        SITE_ONE, /* it is about one site, which need not be named where there is only one */
+        SITE_ANY, /* or about all of them */
+        SITE_NEW  /* or about one that is not there yet */
+    } site;
+    bool changes; /* what it does stands in the log */
 };
 
 static const struct admin_verb verbs[] = {
-    {"stat", ask_stat, true},
-    {"sites", ask_sites, true},
-    {NULL, NULL, false},
+    {"stat", ask_stat, SITE_ANY, false},
+    {"sites", ask_sites, SITE_ANY, false},
+    {"reload", ask_reload, SITE_NEW, true},
+    {"rollback", ask_rollback, SITE_ONE, true},
+    {NULL, NULL, SITE_ANY, false},
 };
 
 static const struct admin_verb *find_verb(struct slice name) {
@@ -115,53 +155,64 @@ static const struct admin_verb *find_verb(struct slice name) {
     return NULL;
 }
 
-static struct site *find_site(const struct routes *routes, struct slice name) {
-    for (size_t i = 0; i < routes->count; i++)
-        if (slice_is(name, routes->sites[i].site->name)) return routes->sites[i].site;
-    return NULL;
-}
+/* ---- of which site ---- */
 
-static void refuse_site(const struct question *q, struct slice named) {
+static void refuse_site(const struct question *q) {
     struct text message = {0};
     const struct routes *routes = q->admin->routes;
-    if (named.n) text_format(&message, "there is no site '%.*s'", (int)named.n, named.p);
+    if (q->name.n) text_format(&message, "there is no site '%.*s'", (int)q->name.n, q->name.p);
     else text_str(&message, routes->count ? "which site?" : "there are no sites");
     for (size_t i = 0; i < routes->count; i++)
         text_format(&message, "%s%s", i ? ", " : "; there are: ", routes->sites[i].site->name);
-    refuse(q->request, 404, named.n ? "no_such_site" : "which_site", text_slice(&message));
+    refuse(q->request, q->name.n ? 404 : 400, q->name.n ? "no_such_site" : "which_site",
+           text_slice(&message));
     text_fini(&message);
 }
 
-/* Finds the site that the member names, or the only one that there is. False when it was refused.
- */
-static bool take_site(struct question *q, const struct admin_verb *verb, struct json_value member) {
+/* Finds the site that was named, or the only one that there is. False when it was refused. */
+static bool take_site(struct question *q, const struct admin_verb *verb) {
     const struct routes *routes = q->admin->routes;
-    struct text room = {0};
-    struct slice name = {NULL, 0};
-    if (member.type == JSON_STRING) name = json_string(member.raw, &room);
-    q->site = find_site(routes, name);
-    if (!name.n && !verb->whole && routes->count == 1) q->site = routes->sites[0].site;
-    bool good = q->site || (!name.n && verb->whole);
-    if (!good) refuse_site(q, name);
-    text_fini(&room);
-    return good;
+    q->site = find_site(routes, q->name);
+    if (!q->name.n && verb->site == SITE_ONE && routes->count == 1) q->site = routes->sites[0].site;
+    if (q->site || verb->site == SITE_NEW || (!q->name.n && verb->site == SITE_ANY)) return true;
+    refuse_site(q);
+    return false;
 }
 
-static void handle_body(struct question *q, const struct admin_verb *verb) {
+static void log_question(const struct question *q, const struct admin_verb *verb, bool trusted) {
+    char ip[IP_TEXT_MAX];
+    ip_format(&q->request->conn->peer, ip);
+    LOG(q->admin->routes->core->log, verb->changes ? LOG_INFO : LOG_DEBUG, "admin",
+        log_c("verb", verb->name), log_s("site", q->site ? slice_of(q->site->name) : q->name),
+        log_c("from", trusted ? "socket" : ip));
+}
+
+/* Whether the body is an object of which the member site can be used; else it was refused. */
+static bool take_body(const struct question *q, struct json_value *site) {
     const struct limits *limits = q->admin->routes->core->limits;
     struct json_limits bounds = {limits->json_depth, limits->json_values, limits->json_keys, false};
-    struct json_value body, site;
+    struct json_value body;
     const struct slice name = SLICE("site");
-    enum json_error error = json_envelope(q->request->body, &bounds, &body, &name, &site, 1);
-    if (error) {
-        refuse(q->request, 400, "bad_json", slice_of(json_error_text(error)));
-    } else if (body.type != JSON_OBJECT) {
+    enum json_error error = json_envelope(q->request->body, &bounds, &body, &name, site, 1);
+    if (error) refuse(q->request, 400, "bad_json", slice_of(json_error_text(error)));
+    else if (body.type != JSON_OBJECT)
         refuse(q->request, 400, "bad_json", SLICE("the body must be an object"));
-    } else if (site.type != JSON_NONE && site.type != JSON_STRING) {
+    else if (site->type != JSON_NONE && site->type != JSON_STRING)
         refuse(q->request, 400, "bad_request", SLICE("site must be a name"));
-    } else if (take_site(q, verb, site)) {
+    else return true;
+    return false;
+}
+
+static void handle_question(struct question *q, const struct admin_verb *verb, bool trusted) {
+    struct json_value site;
+    struct text room = {0};
+    if (!take_body(q, &site)) return;
+    if (site.type == JSON_STRING) q->name = json_string(site.raw, &room);
+    if (take_site(q, verb)) {
+        log_question(q, verb, trusted);
         verb->ask(q);
     }
+    text_fini(&room);
 }
 
 void admin_handle(struct admin *admin, struct request *r, bool trusted) {
@@ -176,6 +227,6 @@ void admin_handle(struct admin *admin, struct request *r, bool trusted) {
     struct slice name = slice_from(r->path, prefix.n);
     const struct admin_verb *verb = find_verb(name);
     struct question q = {.admin = admin, .request = r};
-    if (verb) handle_body(&q, verb);
+    if (verb) handle_question(&q, verb, trusted);
     else refuse(r, 404, "unknown_verb", SLICE("there is no such verb"));
 }

@@ -30,9 +30,11 @@ void admin_handle(struct admin *admin, struct request *r, bool trusted);
 
 /* ---- for admin.c, in admin_stat.c ---- */
 
-/* Append the answers to `stat` (site NULL: of all) and `sites`. */
+/* Append the answers to `stat` (site NULL: of all) and `sites`, and to what changes scripts: which
+ * of their generations is current now. */
 void admin_stat(const struct admin *admin, const struct request *r, struct site *site,
                 struct text *json);
 void admin_sites(const struct admin *admin, struct text *json);
+void admin_generations(const struct admin *admin, const struct site *site, struct text *json);
 
 #endif

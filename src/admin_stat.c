@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "core/site.h"
+#include "script/script.h"
 #include "store/redis.h"
 #include "version.h"
 
@@ -71,46 +72,78 @@ static void add_process(const struct admin *admin, const struct request *r, stru
 
 /* ---- sites ---- */
 
+/* All zeros for a site without script. */
+static struct script_stat script_of(const struct site *site) {
+    struct script_stat stat = {0};
+    if (!script_stat(site, &stat)) stat = (struct script_stat){0};
+    return stat;
+}
+
 static void add_site(const struct admin *admin, const struct site *site, struct text *json) {
     const struct metrics *metrics = admin->routes->metrics;
+    struct script_stat script = script_of(site);
     text_char(json, '{');
     add_text(json, "name", site->name);
+    add_number(json, "generation", script.generation);
+    add_number(json, "leaving", script.leaving);
     add_number(json, "sockets", site->sockets.count);
     add_number(json, "channels", site->channels.count);
     add_number(json, "calls", site->running);
+    add_number(json, "tasks", script.tasks);
+    add_number(json, "memory", script.memory);
+    add_number(json, "memory_most", script.memory_most);
+    add_number(json, "errors", script.failed);
     add_number(json, "limit_hits", (uint64_t)metrics_sum(metrics, "limit_hits_total", site->name));
     text_char(json, '}');
 }
 
+static void add_path(const struct admin *admin, const struct site *site, struct text *json) {
+    const struct site_conf *conf = site->conf;
+    (void)admin;
+    text_char(json, '{');
+    add_text(json, "name", conf->name);
+    add_text(json, "path", conf->path);
+    add_texts(json, "hosts", conf->hosts);
+    add_texts(json, "listen", conf->listen);
+    add_bool(json, "script", conf->script != NULL);
+    text_char(json, '}');
+}
+
+static void add_generation(const struct admin *admin, const struct site *site, struct text *json) {
+    (void)admin;
+    text_char(json, '{');
+    add_text(json, "site", site->name);
+    add_number(json, "generation", script_of(site).generation);
+    text_char(json, '}');
+}
+
+/* A list with what add makes of each site; only: of this one. */
+static void add_sites(const struct admin *admin, const struct site *only, struct text *json,
+                      void (*add)(const struct admin *, const struct site *, struct text *)) {
+    const struct routes *routes = admin->routes;
+    text_char(json, '[');
+    for (size_t i = 0, before = json->n; i < routes->count; i++) {
+        const struct site *site = routes->sites[i].site;
+        if (only && site != only) continue;
+        if (json->n != before) text_char(json, ',');
+        add(admin, site, json);
+    }
+    text_char(json, ']');
+}
+
 void admin_stat(const struct admin *admin, const struct request *r, struct site *site,
                 struct text *json) {
-    const struct routes *routes = admin->routes;
-    size_t before;
     text_char(json, '{');
     add_process(admin, r, json);
     add_name(json, "sites");
-    text_char(json, '[');
-    before = json->n;
-    for (size_t i = 0; i < routes->count; i++) {
-        if (site && routes->sites[i].site != site) continue;
-        if (json->n != before) text_char(json, ',');
-        add_site(admin, routes->sites[i].site, json);
-    }
-    text_str(json, "]}");
+    add_sites(admin, site, json, add_site);
+    text_char(json, '}');
 }
 
 void admin_sites(const struct admin *admin, struct text *json) {
-    const struct routes *routes = admin->routes;
-    text_char(json, '[');
-    for (size_t i = 0; i < routes->count; i++) {
-        const struct site_conf *conf = routes->sites[i].site->conf;
-        text_str(json, i ? ",{" : "{");
-        add_text(json, "name", conf->name);
-        add_text(json, "path", conf->path);
-        add_texts(json, "hosts", conf->hosts);
-        add_texts(json, "listen", conf->listen);
-        add_bool(json, "script", conf->script != NULL);
-        text_char(json, '}');
-    }
-    text_char(json, ']');
+    add_sites(admin, NULL, json, add_path);
+}
+
+void admin_generations(const struct admin *admin, const struct site *site, struct text *json) {
+    add_sites(admin, site, json, add_generation);
 }
