@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/json.h"
+#include "base/mem.h"
 #include "core/site.h"
 #include "script/script.h"
 
@@ -79,9 +80,12 @@ static struct denial deny(const struct admin *admin, const struct request *r, bo
 
 /* ---- what is asked ---- */
 
+struct admin_verb;
+
 /* A request that was understood. Borrowed for the call. */
 struct question {
     struct admin *admin;
+    const struct admin_verb *verb;
     struct request *request;
     struct slice name; /* of the site; empty: none was named */
     struct site *site; /* NULL: the same, or there is none yet (SITE_NEW) */
@@ -130,6 +134,8 @@ static void ask_rollback(const struct question *q) {
     text_fini(&error);
 }
 
+static void ask_script(const struct question *q);
+
 struct admin_verb {
     const char *name;
     void (*ask)(const struct question *q);
@@ -138,7 +144,7 @@ struct admin_verb {
         SITE_ANY, /* or about all of them */
         SITE_NEW  /* or about one that is not there yet */
     } site;
-    bool changes; /* what it does stands in the log */
+    bool changes; /* or may change something: that it was asked stands in the log */
 };
 
 static const struct admin_verb verbs[] = {
@@ -146,6 +152,14 @@ static const struct admin_verb verbs[] = {
     {"sites", ask_sites, SITE_ANY, false},
     {"reload", ask_reload, SITE_NEW, true},
     {"rollback", ask_rollback, SITE_ONE, true},
+    {"sockets", ask_script, SITE_ONE, false},
+    {"channels", ask_script, SITE_ONE, false},
+    {"channel", ask_script, SITE_ONE, false},
+    {"explain", ask_script, SITE_ONE, true},
+    {"publish", ask_script, SITE_ONE, true},
+    {"call", ask_script, SITE_ONE, true},
+    {"eval", ask_script, SITE_ONE, true},
+    {"token", ask_script, SITE_ONE, true},
     {NULL, NULL, SITE_ANY, false},
 };
 
@@ -153,6 +167,37 @@ static const struct admin_verb *find_verb(struct slice name) {
     for (const struct admin_verb *verb = verbs; verb->name; verb++)
         if (slice_is(name, verb->name)) return verb;
     return NULL;
+}
+
+/* ---- what scripts answer ---- */
+
+/* A request that waits for a script. */
+struct command {
+    struct request *request;
+    struct inquiry inquiry;
+};
+
+static void on_answered(struct inquiry *inquiry, int status, struct slice json) {
+    struct command *c = container_of(inquiry, struct command, inquiry);
+    if (json.n <= ADMIN_ANSWER_MAX) answer(c->request, status, json);
+    else refuse(c->request, 422, "too_large", SLICE("the answer is longer than a megabyte"));
+    mem_free(c);
+}
+
+/* The operator does not wait any longer. */
+static void on_aborted(struct request *r) {
+    struct command *c = r->user;
+    script_inquiry_cancel(&c->inquiry);
+    mem_free(c);
+}
+
+static void ask_script(const struct question *q) {
+    struct command *c = mem_new(sizeof *c);
+    c->request = q->request;
+    c->inquiry.answered = on_answered;
+    c->request->user = c;
+    c->request->aborted = on_aborted;
+    script_inquire(q->site, q->verb->name, q->request->body, &c->inquiry); /* may free c */
 }
 
 /* ---- of which site ---- */
@@ -170,7 +215,8 @@ static void refuse_site(const struct question *q) {
 }
 
 /* Finds the site that was named, or the only one that there is. False when it was refused. */
-static bool take_site(struct question *q, const struct admin_verb *verb) {
+static bool take_site(struct question *q) {
+    const struct admin_verb *verb = q->verb;
     const struct routes *routes = q->admin->routes;
     q->site = find_site(routes, q->name);
     if (!q->name.n && verb->site == SITE_ONE && routes->count == 1) q->site = routes->sites[0].site;
@@ -179,7 +225,8 @@ static bool take_site(struct question *q, const struct admin_verb *verb) {
     return false;
 }
 
-static void log_question(const struct question *q, const struct admin_verb *verb, bool trusted) {
+static void log_question(const struct question *q, bool trusted) {
+    const struct admin_verb *verb = q->verb;
     char ip[IP_TEXT_MAX];
     ip_format(&q->request->conn->peer, ip);
     LOG(q->admin->routes->core->log, verb->changes ? LOG_INFO : LOG_DEBUG, "admin",
@@ -203,14 +250,14 @@ static bool take_body(const struct question *q, struct json_value *site) {
     return false;
 }
 
-static void handle_question(struct question *q, const struct admin_verb *verb, bool trusted) {
+static void handle_question(struct question *q, bool trusted) {
     struct json_value site;
     struct text room = {0};
     if (!take_body(q, &site)) return;
     if (site.type == JSON_STRING) q->name = json_string(site.raw, &room);
-    if (take_site(q, verb)) {
-        log_question(q, verb, trusted);
-        verb->ask(q);
+    if (take_site(q)) {
+        log_question(q, trusted);
+        q->verb->ask(q);
     }
     text_fini(&room);
 }
@@ -226,7 +273,7 @@ void admin_handle(struct admin *admin, struct request *r, bool trusted) {
     }
     struct slice name = slice_from(r->path, prefix.n);
     const struct admin_verb *verb = find_verb(name);
-    struct question q = {.admin = admin, .request = r};
-    if (verb) handle_question(&q, verb, trusted);
+    struct question q = {.admin = admin, .verb = verb, .request = r};
+    if (verb) handle_question(&q, trusted);
     else refuse(r, 404, "unknown_verb", SLICE("there is no such verb"));
 }

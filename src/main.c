@@ -102,10 +102,11 @@ static const struct verb verbs[] = {
      "One line for each channel.\n"},
     {"stat", verb_stat, "", 0, 0, ASKS | TAKES_SITE, "how the process and its sites are",
      "Memory in bytes, times in seconds.\n"},
-    {"explain", verb_explain, "EVENT [CHANNEL] [DATA]", 1, 3, ASKS | TAKES_SITE | TAKES_SOCKET,
-     "say what the rules would decide, and which",
+    {"explain", verb_explain, "EVENT [CHANNEL] [DATA]", 1, 3,
+     ASKS | TAKES_SITE | TAKES_SOCKET | TAKES_AUTH, "say what the rules would decide, and which",
      "EVENT is subscribe, unsubscribe, publish, broadcast or call; with call the name of\n"
-     "the controller stands for CHANNEL. Nothing of it happens.\n"},
+     "the controller stands for CHANNEL, and it runs. Else nothing takes effect but what\n"
+     "the listeners do themselves.\n"},
     {"console", verb_console, "", 0, 0, ASKS | TAKES_SITE | TAKES_CODE,
      "run Lua in a site of the running gateway",
      "Reads lines from standard input and prints the value of each. A chunk may go over\n"

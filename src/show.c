@@ -83,7 +83,7 @@ static void add_cell(struct text *out, struct json_value value) {
 /* ---- tables ---- */
 
 struct column {
-    struct slice name; /* a raw JSON_STRING */
+    struct text name; /* as it is, not as it is shown */
     size_t width;
     bool right; /* all numbers */
 };
@@ -103,31 +103,47 @@ static bool is_table(struct json_value value) {
     return true;
 }
 
-static struct json_value member_of(struct slice object, struct slice raw_name) {
-    struct text room = {0};
-    struct json_value value = json_member(object, json_string(raw_name, &room));
-    text_fini(&room);
-    return value;
+static bool has_column(const struct table *t, struct slice name) {
+    for (size_t i = 0; i < t->count; i++)
+        if (slice_eq(text_slice(&t->columns[i].name), name)) return true;
+    return false;
 }
 
-static void find_columns(struct table *t) {
-    struct json_value item, value;
+static void add_column(struct table *t, struct slice name) {
+    if (t->count == COLUMNS || has_column(t, name)) return;
+    struct column *column = &t->columns[t->count++];
+    struct text shown = {0};
+    text_add(&column->name, name);
+    show_text(&shown, name, false);
+    column->width = width_of(text_slice(&shown));
+    column->right = true;
+    text_fini(&shown);
+}
+
+static bool any_has(struct slice rows, struct slice name) {
+    struct json_value row;
+    while (json_next(&rows, &row))
+        if (json_member(row.raw, name).type != JSON_NONE) return true;
+    return false;
+}
+
+static void find_columns(struct table *t, struct slice wanted) {
+    struct json_value first, value;
     struct slice rest = t->rows, name;
-    struct text cell = {0};
-    if (!json_next(&rest, &item)) return;
-    for (rest = item.raw; t->count < COLUMNS && json_next_member(&rest, &name, &value);) {
-        text_clear(&cell);
-        add_string(&cell, name, false);
-        t->columns[t->count++] = (struct column){name, width_of(text_slice(&cell)), true};
-    }
-    text_fini(&cell);
+    struct text room = {0};
+    while (slice_next(&wanted, ',', &name))
+        if (any_has(t->rows, name)) add_column(t, name);
+    if (!json_next(&rest, &first)) return;
+    for (rest = first.raw; json_next_member(&rest, &name, &value);)
+        add_column(t, json_string(name, &room));
+    text_fini(&room);
 }
 
 static void measure_row(struct table *t, struct slice row) {
     struct text cell = {0};
     for (size_t i = 0; i < t->count; i++) {
         struct column *column = &t->columns[i];
-        struct json_value value = member_of(row, column->name);
+        struct json_value value = json_member(row, text_slice(&column->name));
         text_clear(&cell);
         add_cell(&cell, value);
         size_t width = width_of(text_slice(&cell));
@@ -173,22 +189,24 @@ static void write_row(struct text *out, const struct table *t, const struct slic
     for (size_t i = 0; i < t->count; i++) {
         const struct column *column = &t->columns[i];
         text_clear(&cell);
-        if (row) add_cell(&cell, member_of(*row, column->name));
-        else add_string(&cell, column->name, false);
+        struct slice name = text_slice(&column->name);
+        if (row) add_cell(&cell, json_member(*row, name));
+        else show_text(&cell, name, false);
         write_cell(out, column, text_slice(&cell), i + 1 == t->count);
     }
     text_char(out, '\n');
     text_fini(&cell);
 }
 
-static void show_table(struct text *out, struct slice rows, size_t width) {
+static void show_table(struct text *out, struct slice rows, const char *columns, size_t width) {
     struct table t = {.rows = rows};
     struct json_value item;
-    find_columns(&t);
+    find_columns(&t, slice_of(columns));
     for (struct slice rest = rows; json_next(&rest, &item);) measure_row(&t, item.raw);
     if (width) fit(&t, width);
     write_row(out, &t, NULL);
     for (struct slice rest = rows; json_next(&rest, &item);) write_row(out, &t, &item.raw);
+    while (t.count) text_fini(&t.columns[--t.count].name);
 }
 
 /* ---- objects ---- */
@@ -219,7 +237,7 @@ static void write_line(struct text *out, struct slice name, struct json_value va
     text_fini(&shown);
 }
 
-static void show_object(struct text *out, struct slice object, size_t width) {
+static void show_object(struct text *out, struct slice object, const char *columns, size_t width) {
     struct slice rest, name;
     struct json_value value;
     size_t longest = longest_name(object), before = out->n;
@@ -228,17 +246,21 @@ static void show_object(struct text *out, struct slice object, size_t width) {
     for (rest = object; json_next_member(&rest, &name, &value);) {
         if (!is_table(value)) continue;
         if (out->n != before) text_char(out, '\n');
-        show_table(out, value.raw, width);
+        show_table(out, value.raw, columns, width);
     }
 }
 
-/* The text of {"text":...}, which is there to be read and nothing else. */
-static struct json_value lone_text(struct json_value value) {
+/* What is alone in {"text":...} or {"result":...} is there to be read and nothing else. */
+static struct json_value unwrap(struct json_value value) {
     struct slice rest = value.raw, name;
-    struct json_value text = {JSON_NONE, {NULL, 0}}, more;
-    bool alone = value.type == JSON_OBJECT && json_next_member(&rest, &name, &text) &&
-                 slice_is(name, "\"text\"") && !json_next_member(&rest, &name, &more);
-    return alone && text.type == JSON_STRING ? text : value;
+    struct json_value inner, more;
+    bool alone = value.type == JSON_OBJECT && json_next_member(&rest, &name, &inner) &&
+                 !json_next_member(&rest, &name, &more);
+    if (!alone) return value;
+    rest = value.raw;
+    json_next_member(&rest, &name, &inner);
+    bool is_text = slice_is(name, "\"text\"") && inner.type == JSON_STRING;
+    return is_text || slice_is(name, "\"result\"") ? inner : value;
 }
 
 static void show_items(struct text *out, struct json_value list) {
@@ -249,14 +271,14 @@ static void show_items(struct text *out, struct json_value list) {
     }
 }
 
-void show_value(struct text *out, struct json_value value, size_t width) {
-    value = lone_text(value);
+void show_value(struct text *out, struct json_value value, const char *columns, size_t width) {
+    value = unwrap(value);
     if (is_table(value)) {
-        show_table(out, value.raw, width);
+        show_table(out, value.raw, columns, width);
     } else if (value.type == JSON_ARRAY) {
         show_items(out, value);
     } else if (value.type == JSON_OBJECT) {
-        show_object(out, value.raw, width);
+        show_object(out, value.raw, columns, width);
     } else {
         if (value.type == JSON_STRING) add_string(out, value.raw, true);
         else add_cell(out, value);

@@ -95,6 +95,13 @@ static int write_out(const struct text *out) {
     return written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Answers that are made in Lua have their members in any order. */
+static const char *columns_of(const char *verb) {
+    if (!strcmp(verb, "sockets") || !strcmp(verb, "channel"))
+        return "sid,auth,channels,protocol,ip,created";
+    return strcmp(verb, "explain") ? NULL : "stage,at,answer,ms";
+}
+
 /* What a gateway that refuses says. */
 static int show_refusal(const struct http_response *answer) {
     const struct slice name = SLICE("message");
@@ -108,7 +115,7 @@ static int show_refusal(const struct http_response *answer) {
     return status;
 }
 
-static int show_answer(const struct http_response *answer, bool json) {
+static int show_answer(const struct http_response *answer, bool json, const char *columns) {
     struct json_value value;
     struct text out = {0};
     if (answer->status != 200) return show_refusal(answer);
@@ -122,7 +129,7 @@ static int show_answer(const struct http_response *answer, bool json) {
         text_add(&out, value.raw);
         text_char(&out, '\n');
     } else {
-        show_value(&out, value, terminal_width());
+        show_value(&out, value, columns, terminal_width());
     }
     int status = write_out(&out);
     text_fini(&out);
@@ -179,7 +186,7 @@ static int ask_and_show(const struct arguments *a, const char *verb, struct text
         return EXIT_USAGE;
     }
     if (ask(&link, verb, body, &answer)) {
-        status = show_answer(&answer, a->json);
+        status = show_answer(&answer, a->json, columns_of(verb));
         http_response_fini(&answer);
     }
     link_close(&link);
@@ -229,23 +236,28 @@ int verb_publish(const struct arguments *a) {
     return ask_and_show(a, "publish", &body);
 }
 
-int verb_call(const struct arguments *a) {
+/* For whom: a socket, or somebody who would have this auth data. False when that makes no sense. */
+static bool add_caller(struct text *body, const struct arguments *a) {
     struct json_value auth;
-    struct text body = {0};
-    if (a->socket && a->auth) {
-        fprintf(stderr, "moonlatch: --socket or --auth, not both\n");
-        return EXIT_USAGE;
-    }
-    if (a->auth && json_check(slice_of(a->auth), &wide, &auth)) {
+    bool both = a->socket && a->auth;
+    if (both) fprintf(stderr, "moonlatch: --socket or --auth, not both\n");
+    else if (a->auth && json_check(slice_of(a->auth), &wide, &auth))
         fprintf(stderr, "moonlatch: --auth must be JSON: --auth '{\"name\":\"ann\"}'\n");
-        return EXIT_USAGE;
+    else {
+        add_text(body, "socket", a->socket);
+        add_data(body, "auth", a->auth);
+        return true;
     }
+    text_fini(body);
+    return false;
+}
+
+int verb_call(const struct arguments *a) {
+    struct text body = {0};
     add_text(&body, "site", a->site);
     add_text(&body, "name", word(a, 0));
     add_data(&body, "data", word(a, 1));
-    add_text(&body, "socket", a->socket);
-    add_data(&body, "auth", a->auth);
-    return ask_and_show(a, "call", &body);
+    return add_caller(&body, a) ? ask_and_show(a, "call", &body) : EXIT_USAGE;
 }
 
 /* ---- explain ---- */
@@ -273,18 +285,17 @@ int verb_explain(const struct arguments *a) {
     const struct event *event = event_find(a->words[0]);
     struct text body = {0};
     if (!event) return EXIT_USAGE;
-    if (!a->socket || a->word_count > (event->channel ? 3 : 2) ||
-        (event->channel && a->word_count < 2)) {
-        fprintf(stderr, "moonlatch: explain %s takes %s[DATA] and --socket SID\n", event->name,
+    size_t least = event->channel ? 2 : 1;
+    if (a->word_count < least || a->word_count > least + 1) {
+        fprintf(stderr, "moonlatch: explain %s takes %s[DATA]\n", event->name,
                 event->channel ? "CHANNEL " : "");
         return EXIT_USAGE;
     }
     add_text(&body, "site", a->site);
-    add_text(&body, "socket", a->socket);
     add_text(&body, "event", event->name);
     if (event->channel) add_text(&body, "channel", word(a, 1));
-    add_data(&body, "data", word(a, event->channel ? 2 : 1));
-    return ask_and_show(a, "explain", &body);
+    add_data(&body, "data", word(a, least));
+    return add_caller(&body, a) ? ask_and_show(a, "explain", &body) : EXIT_USAGE;
 }
 
 /* ---- console ---- */
@@ -297,11 +308,35 @@ static void write_chunk(struct text *body, const struct arguments *a, const stru
     json_quote(body, text_slice(chunk));
 }
 
-static bool is_unfinished(const struct http_response *answer) {
-    const struct slice name = SLICE("incomplete");
-    struct json_value whole, incomplete;
-    bool read = !json_envelope(text_slice(&answer->body), &wide, &whole, &name, &incomplete, 1);
-    return read && answer->status == 200 && incomplete.type == JSON_TRUE;
+/* What the gateway says of a chunk: {"text":...}, and maybe what became of it. */
+struct result {
+    bool incomplete, failed;
+    struct text text;
+};
+
+static bool result_read(struct result *v, const struct http_response *answer) {
+    const struct slice names[] = {SLICE("incomplete"), SLICE("failed"), SLICE("text")};
+    struct json_value whole, found[3];
+    struct slice body = text_slice(&answer->body);
+    *v = (struct result){0};
+    if (answer->status != 200 || json_envelope(body, &wide, &whole, names, found, 3)) return false;
+    v->incomplete = found[0].type == JSON_TRUE;
+    v->failed = found[1].type == JSON_TRUE;
+    if (found[2].type == JSON_STRING) json_unescape(&v->text, found[2].raw);
+    return true;
+}
+
+static enum outcome show_result(const struct result *v, bool last) {
+    struct text shown = {0};
+    bool failed = v->failed || v->incomplete;
+    if (v->incomplete && !last) return UNFINISHED;
+    show_text(&shown, text_slice(&v->text), true);
+    if (shown.n) text_char(&shown, '\n');
+    struct slice text = text_slice(&shown);
+    if (text.n) fwrite(text.p, 1, text.n, failed ? stderr : stdout);
+    fflush(stdout);
+    text_fini(&shown);
+    return failed ? FAILED : DONE;
 }
 
 /* Runs a chunk and shows what came of it. UNFINISHED: it goes on in the next line; last: there is
@@ -309,16 +344,19 @@ static bool is_unfinished(const struct http_response *answer) {
 static enum outcome evaluate(const struct arguments *a, const struct link *link,
                              const struct text *chunk, bool last) {
     struct http_response answer;
+    struct result result;
     struct text body = {0};
-    enum outcome outcome;
+    enum outcome outcome = FAILED;
     write_chunk(&body, a, chunk);
     if (!ask(link, "eval", &body, &answer)) return GONE;
-    if (!is_unfinished(&answer)) {
-        outcome = show_answer(&answer, a->json) ? FAILED : DONE;
+    bool read = result_read(&result, &answer);
+    if (!read || (a->json && (last || !result.incomplete))) {
+        int status = show_answer(&answer, a->json, NULL);
+        if (read && !status && !result.failed && !result.incomplete) outcome = DONE;
     } else {
-        outcome = last ? FAILED : UNFINISHED;
-        if (last) fprintf(stderr, "moonlatch: the code ends too early\n");
+        outcome = show_result(&result, last);
     }
+    text_fini(&result.text);
     http_response_fini(&answer);
     return outcome;
 }

@@ -9,15 +9,25 @@
 
 static const struct json_limits limits = {32, 1000, 100, false};
 
-/* What is shown of the JSON, in so many columns. */
-static void shows(const char *json, size_t width, const char *expected) {
+static void shows_with(const char *json, const char *columns, size_t width, const char *expected) {
     struct json_value value;
     struct text out = {0};
     assert_int_equal(json_check(slice_of(json), &limits, &value), JSON_OK);
-    show_value(&out, value, width);
+    show_value(&out, value, columns, width);
     text_char(&out, 0);
     assert_string_equal(text_slice(&out).p, expected);
     text_fini(&out);
+}
+
+/* What is shown of the JSON, in so many characters. */
+static void shows(const char *json, size_t width, const char *expected) {
+    shows_with(json, NULL, width, expected);
+}
+
+static void named_columns_come_first(void **state) {
+    (void)state;
+    shows_with("[{\"b\":1,\"a\":2},{\"a\":3,\"c\":4}]", "c,none,a", 0,
+               "c  a  b\n   2  1\n4  3  \n");
 }
 
 static void a_list_of_objects_is_a_table(void **state) {
@@ -46,6 +56,11 @@ static void texts_and_scalars_stand_alone(void **state) {
     shows("\"two\\nlines\\t!\"", 0, "two\nlines\t!\n");
     shows("{\"text\":\"two\\nlines\\n\"}", 0, "two\nlines\n");
     shows("{\"text\":\"\"}", 0, "");
+    shows("{\"result\":{\"a\":1}}", 0, "a  1\n");
+    shows("{\"result\":\"hello\"}", 0, "hello\n");
+    shows("{\"result\":1,\"more\":2}", 0, "result  1\nmore    2\n");
+    shows("{\"text\":1}", 0, "text  1\n");
+    shows("{}", 0, "");
     shows("[\"a\",2]", 0, "a\n2\n");
     shows("[]", 0, "");
     shows("1.50", 0, "1.50\n");
@@ -73,6 +88,7 @@ static void strangers_do_not_drive_the_terminal(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(named_columns_come_first),
         cmocka_unit_test(a_list_of_objects_is_a_table),
         cmocka_unit_test(an_object_is_lines_with_its_tables_below),
         cmocka_unit_test(texts_and_scalars_stand_alone),
