@@ -205,10 +205,11 @@ static void ask_script(const struct question *q) {
 static void refuse_site(const struct question *q) {
     struct text message = {0};
     const struct routes *routes = q->admin->routes;
+    const char *named = q->name.n ? "; there are: " : "? There are: ";
     if (q->name.n) text_format(&message, "there is no site '%.*s'", (int)q->name.n, q->name.p);
-    else text_str(&message, routes->count ? "which site?" : "there are no sites");
+    else text_str(&message, routes->count ? "which site" : "there are no sites");
     for (size_t i = 0; i < routes->count; i++)
-        text_format(&message, "%s%s", i ? ", " : "; there are: ", routes->sites[i].site->name);
+        text_format(&message, "%s%s", i ? ", " : named, routes->sites[i].site->name);
     refuse(q->request, q->name.n ? 404 : 400, q->name.n ? "no_such_site" : "which_site",
            text_slice(&message));
     text_fini(&message);

@@ -5,7 +5,10 @@
 local json = require "dkjson"
 local gateway = require "spec.support.gateway"
 local http = require "spec.support.http"
+local stream = require "spec.support.stream"
 local tmp = require "spec.support.tmp"
+local token = require "spec.support.token"
+local wait = require "spec.support.wait"
 
 local KEY = "0123456789abcdefghijklmnopqrstuvwxyz"
 local SITES = { a = { path = "/a" }, b = { path = "/b", hosts = { "b.example" } } }
@@ -328,5 +331,179 @@ describe("admin verbs", function()
     assert.equal(0, code)
     assert.equal(1, select(2, text:gsub("\n", "\n")))
     assert.equal("a", json.decode(text).sites[1].name)
+  end)
+end)
+
+local SHOP = [[
+local time = require "moonlatch.time"
+local site = {}
+local server
+function site.authentication(req) return req.query.name and { name = req.query.name } end
+site.controllers = {
+  greet = function(auth, data) return "hello, " .. auth.name .. (type(data) == "string" and data or "") end,
+  tell = function(_, data, socket) return { sid = socket.sid, data = data } end,
+  no = function() return nil, "not today" end,
+  oops = function() error("a secret") end,
+  wait = function() time.sleep(60) return "late" end,
+  long = function() return ("x"):rep(1048575) .. ("x"):rep(1048575) end,
+}
+function site.setup(s)
+  server = s
+  server:on("subscribe", function(socket, data) return data.channel ~= "staff" or socket.auth.name == "ann", "staff only" end)
+end
+return site
+]]
+
+describe("verbs over a site", function()
+  local g, ann, bob
+
+  setup(function()
+    g = gateway.start { sites = { shop = { path = "/" } }, scripts = { shop = SHOP },
+      gateway = { limits = { script_string = "2M" } } }
+    ann = assert(token.login(g.port, { query = "name=ann" }))
+    bob = assert(token.login(g.port, { query = "name=b%1B%5B2Jb" }))
+    assert(ann:subscribe("lobby"))
+    assert(ann:subscribe("staff"))
+    assert(bob:subscribe("lobby"))
+  end)
+  teardown(gateway.stop_all)
+
+  -- What a verb prints with --json, decoded.
+  local function answer_of(...)
+    local words = { ... }
+    words[#words + 1] = "--json"
+    local status, out, log = verb(g, table.unpack(words))
+    assert.equal(0, status, log)
+    return json.decode(out)
+  end
+
+  local function refused(...)
+    local status, out, log = verb(g, ...)
+    assert.equal(1, status, out)
+    assert.equal("", out)
+    return log
+  end
+
+  it("sockets: who is connected, or in a channel", function()
+    local all, staff = answer_of "sockets", answer_of("sockets", "staff")
+    assert.equal(2, #all)
+    assert.equal(1, #staff)
+    assert.equal("ann", staff[1].auth.name)
+    table.sort(staff[1].channels)
+    assert.same({ "lobby", "staff" }, { table.unpack(staff[1].channels) })
+    local _, out = verb(g, "sockets", "--site", "shop")
+    assert.truthy(out:find("^sid +auth +channels +protocol +ip +created\n"), out)
+    assert.equal(3, select(2, out:gsub("\n", "\n")), out)
+    assert.truthy(out:find("b\\u001b[2Jb", 1, true), out) -- as JSON has it: nothing for the terminal to do
+    assert.falsy(out:find("\27", 1, true))
+    assert.equal(1, #select(2, ask(g.socket, "sockets", { max = 1 })))
+  end)
+
+  it("channels: those that have members", function()
+    local names = {}
+    for _, row in ipairs(answer_of "channels") do names[#names + 1] = row.channel end
+    table.sort(names)
+    assert.same({ "lobby", "staff" }, names)
+  end)
+
+  it("publish: to the members of a channel, JSON or text", function()
+    local message = { text = "soon", n = 1 }
+    assert.same({ published = true }, answer_of("publish", "lobby", json.encode(message)))
+    assert.same(message, bob:message("lobby"))
+    assert.equal(0, (verb(g, "publish", "lobby", "{not json")))
+    assert.equal("{not json", bob:message("lobby"))
+    assert.equal(0, (verb(g, "publish", "lobby", "-5")))
+    assert.equal(-5, bob:message("lobby"))
+    assert.truthy(refused("publish", "", "x"):find("bad_channel", 1, true))
+  end)
+
+  it("call: as a client, or as one with that auth", function()
+    local _, out = verb(g, "call", "greet", "--auth", '{"name":"cat"}')
+    assert.equal("hello, cat\n", out)
+    local sid = answer_of("sockets", "staff")[1].sid
+    assert.same({ sid = sid, data = { 1, 2 } }, answer_of("call", "tell", "[1,2]", "--socket", sid).result)
+    assert.equal("hello, ann!", answer_of("call", "greet", "!", "--socket", sid).result)
+    assert.equal("moonlatch: not today\n", refused("call", "no"))
+    assert.truthy(refused("call", "nothing"):find("not found", 1, true))
+    assert.truthy(refused("call", "greet", "--socket", "nobody"):find("there is no socket nobody", 1, true))
+    assert.truthy(refused("call", "oops"):find("init.lua:%d+: a secret"))
+  end)
+
+  it("explain: what the rules would decide, and where they stand", function()
+    local sid
+    for _, row in ipairs(answer_of "sockets") do sid = row.auth.name ~= "ann" and row.sid or sid end
+    local rows = answer_of("explain", "subscribe", "staff", "--socket", sid)
+    assert.equal("scripts/shop/init.lua:15", rows[1].at)
+    assert.equal("refused: staff only", rows[1].answer)
+    assert.equal("refused", rows[#rows].answer)
+    local _, out = verb(g, "explain", "subscribe", "lobby", "--socket", sid)
+    assert.truthy(out:find("^stage +at +answer +ms\non +scripts/shop/init.lua:15 +allowed +[%d.]+\n"), out)
+    assert.equal("allowed: there is no listener", answer_of("explain", "broadcast", "x", "--auth", "{}")[1].answer)
+    assert.equal("hello, x", answer_of("explain", "call", "greet", "--auth", '{"name":"x"}')[1].answer)
+  end)
+
+  it("console: runs code, given or read", function()
+    local _, out = verb(g, "console", "-e", "1 + 1, site.authentication({ query = { name = 'x' } })")
+    assert.equal('2\n{ name = "x" }\n', out)
+    local status, none, log = verb(g, "console", "-e", "error('so')")
+    assert.same({ 1, "", "console:1: so\n" }, { status, none, log })
+    status, none, log = verb(g, "console", "-e", "for i = 1, 2 do")
+    assert.same({ 1, "" }, { status, none })
+    assert.truthy(log:find("'end' expected near <eof>", 1, true), log)
+    local pipe = assert(io.popen(("printf 'seen = 4\\nfor i = 1, 2 do\\n  print(i + seen)\\nend\\nerror(\"x\")\\nseen\\n' | "
+      .. "%s console --socket-path %s 2>&1; echo $?"):format(gateway.binary(), g.socket)))
+    assert.equal("5\n6\nconsole:1: x\n4\n1\n", pipe:read("a"))
+    pipe:close()
+  end)
+
+  it("token: a login for a client", function()
+    local _, given = ask(g.socket, "token", { auth = { name = "dan" } })
+    local dan = assert(token.login(g.port, { token = given.token }))
+    assert.equal("hello, dan", (dan:rpc("greet", {})))
+    assert.equal(400, (ask(g.socket, "token", { auth = 1 })))
+  end)
+
+  it("answer at most a megabyte", function()
+    local status, answer = ask(g.socket, "call", { name = "long" })
+    assert.is_true(status == 422 or status == 500, status)
+    assert.equal("string", type(answer.error))
+  end)
+
+  it("are given up when nobody waits for the answer", function()
+    local st = stream.connect(g.socket)
+    local body = '{"name":"wait"}'
+    st:write("POST /admin/call HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: " .. #body
+      .. "\r\n\r\n" .. body)
+    local function tasks() return select(2, ask(g.socket, "stat")).sites[1].tasks end
+    assert.is_truthy(wait.for_true(function() return tasks() == 1 end))
+    st:close()
+    assert.is_truthy(wait.for_true(function() return tasks() == 0 end))
+    assert.equal(200, (ask(g.socket, "sites")))
+  end)
+
+  it("reload, rollback: the files as they are, and back", function()
+    local path = g.dir .. "/scripts/shop/init.lua"
+    tmp.write(path, (SHOP:gsub("hello, ", "good day, ")))
+    local _, out = verb(g, "reload")
+    assert.equal("site  generation\nshop           2\n", out)
+    assert.equal("good day, ann", (ann:rpc("greet", {})))
+    tmp.write(path, "return {")
+    local log = refused("reload", "shop")
+    assert.truthy(log:find("^moonlatch: scripts/shop/init.lua:1: "), log)
+    assert.equal("good day, ann", (ann:rpc("greet", {})))
+    assert.truthy(refused("reload", "nothing"):find("there is no site nothing", 1, true))
+    assert.same({ { site = "shop", generation = 1 } }, answer_of("rollback", "shop"))
+    assert.equal("hello, ann", (ann:rpc("greet", {})))
+    refused("rollback", "shop")
+    assert.equal(1, answer_of("stat").sites[1].generation)
+  end)
+
+  it("take a site that is new", function()
+    tmp.write(g.dir .. "/conf/sites/later.lua", "return { path = '/later', script = false }")
+    tmp.write(g.dir .. "/scripts/shop/init.lua", SHOP)
+    assert.equal("later", answer_of("reload", "later")[1].site)
+    assert.equal("moonlatch: which site? There are: shop, later\n", refused("sockets"))
+    assert.equal(2, #answer_of("sockets", "--site", "shop"))
+    assert.equal(0, #answer_of("sockets", "--site", "later"))
   end)
 end)
