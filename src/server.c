@@ -246,6 +246,7 @@ static bool entry_open(struct worker *w, const char *address, const struct route
         text_format(error, "cannot listen on %s: %s", address, reason);
         return false;
     }
+    if (e->entrance.trusted) listener_favour(e->listener);
     w->entry_count++;
     return true;
 }

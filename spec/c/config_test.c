@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "config/checks.h"
 #include "config/keys.h"
+#include "config/socket_path.h"
 #include "script/conf.h"
 
 #include <setjmp.h>
@@ -654,6 +655,49 @@ static void distances_count_letters_and_swaps(void **state) {
     assert_int_equal(text_distance(SLICE("listen"), SLICE("silent")), 4);
 }
 
+/* ---- the admin socket ---- */
+
+/* Whether the folder will do, for a socket in it. */
+static bool folder_will_do(const struct fixture *f, const char *name, const char *why) {
+    struct text error = {0};
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s/x.sock", f->dir, name);
+    bool good = socket_folder_make(path, &error);
+    text_char(&error, 0);
+    assert_true(good || strstr(text_slice(&error).p, why));
+    text_fini(&error);
+    return good;
+}
+
+static void the_folder_of_the_socket_must_be_ours_alone(void **state) {
+    struct fixture *f = *state;
+    char path[300], other[300];
+    struct stat made;
+    assert_true(folder_will_do(f, "new", ""));
+    snprintf(path, sizeof path, "%s/new", f->dir);
+    assert_int_equal(stat(path, &made), 0);
+    assert_int_equal(made.st_mode & 0777, 0700);
+    assert_true(folder_will_do(f, "new", ""));
+    snprintf(other, sizeof other, "%s/link", f->dir);
+    assert_int_equal(symlink(path, other), 0);
+    assert_false(folder_will_do(f, "link", "is no folder"));
+    assert_int_equal(chmod(path, 0750), 0);
+    assert_false(folder_will_do(f, "new", "is open to others"));
+    assert_false(folder_will_do(f, "none/new", "No such file"));
+}
+
+static void a_folder_has_one_socket_however_it_is_spelt(void **state) {
+    struct fixture *f = *state;
+    char spelt[300];
+    snprintf(spelt, sizeof spelt, "%s/../conf/", f->conf);
+    char *a = socket_path_tmp(f->conf), *b = socket_path_tmp(spelt), *c = socket_path_tmp(f->dir);
+    assert_string_equal(a, b);
+    assert_string_not_equal(a, c);
+    mem_free(a);
+    mem_free(b);
+    mem_free(c);
+}
+
 #define WITH_FILES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -678,6 +722,8 @@ int main(void) {
         WITH_FILES(the_command_line_goes_over_the_files),
         WITH_FILES(mistakes_of_the_command_line_are_named),
         WITH_FILES(what_is_printed_reads_back_as_the_same),
+        WITH_FILES(the_folder_of_the_socket_must_be_ours_alone),
+        WITH_FILES(a_folder_has_one_socket_however_it_is_spelt),
         WITH_FILES(folders_that_are_missing_are_named),
         cmocka_unit_test(texts_are_checked),
         cmocka_unit_test(distances_count_letters_and_swaps),

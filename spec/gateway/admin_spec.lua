@@ -110,6 +110,16 @@ describe("the admin socket", function()
     tmp.remove(g.dir)
   end)
 
+  it("takes operators also when the gateway is full", function()
+    local g = start { limits = { max_connections = 1 } }
+    local client = stream.connect(g.port)
+    client:write("GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert.truthy(client:take_until("\r\n\r\nok", wait.now() + 2))
+    assert.equal(503, http.get(g.port, "/health/live").status)
+    assert.equal(200, (ask(g.socket, "stat")))
+    client:close()
+  end)
+
   it("may serve clients too, whom no limit per address counts", function()
     local dir = tmp.dir()
     local limits = { count_private = true, max_connections_per_ip = 1, tokens_per_ip = 1, tokens_per_ip_burst = 1 }

@@ -34,7 +34,7 @@ class Gateway {
 
   // Resolves when it listens; again on the same port after a stop.
   async start() {
-    const args = ["serve", "--listen", `127.0.0.1:${this.port ?? 0}`, ...this.args];
+    const args = ["serve", "--listen", `127.0.0.1:${this.port ?? 0}`, "--set", "admin.socket=off", ...this.args];
     const child = spawn(binary, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
     this.child = child;
     running.add(child);

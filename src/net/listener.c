@@ -22,6 +22,7 @@ struct listener {
     void *arg;
     struct unix_socket file; /* path NULL: it listens on a port */
     char *url;
+    bool favoured;
 };
 
 /* ---- accepting ---- */
@@ -40,7 +41,9 @@ static void refuse(int fd, const char *answer) {
 }
 
 static void admit(struct listener *l, int fd, const struct ip *peer) {
-    if (l->net->open >= l->net->most) {
+    if (l->favoured) {
+        l->accepted(l->arg, fd, peer);
+    } else if (l->net->open >= l->net->most) {
         metrics_limit(l->net->metrics, "max_connections", NULL);
         refuse(fd, FULL);
     } else if (l->net->unsent > l->net->unsent_most) {
@@ -192,6 +195,8 @@ struct listener *listener_open(struct net *net, struct slice address,
     watch_set(net->loop, &l->watch, WATCH_READ);
     return l;
 }
+
+void listener_favour(struct listener *l) { l->favoured = true; }
 
 const char *listener_url(const struct listener *l) { return l->url; }
 

@@ -20,6 +20,10 @@ struct listener *listener_open(struct net *net, struct slice address,
                                void (*accepted)(void *arg, int fd, const struct ip *peer),
                                void *arg, const char **error) __attribute__((warn_unused_result));
 
+/* From now on connections are accepted here also where there is no room for more: for few peers that
+ * are trusted, who want to look at a gateway that is full. fd_reserve has the descriptors. */
+void listener_favour(struct listener *l);
+
 /* Where it listens, "http://127.0.0.1:41234" or "unix:/path". Valid as long as the listener. */
 const char *listener_url(const struct listener *l);
 
