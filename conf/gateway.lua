@@ -5,7 +5,8 @@
 -- is read with env("NAME", default). Sites stand in sites/NAME.lua. `moonlatch check` looks for
 -- mistakes, `moonlatch conf` prints what is in effect.
 return {
-  -- Addresses; port 0 takes a free one.
+  -- Addresses; port 0 takes a free one. "unix:/path" is the file of a socket that only the user of the
+  -- gateway may connect to.
   listen = { "127.0.0.1:8000" },
   -- What is shared, tokens and channels: "memory" (one node), or a Redis for any number of them:
   -- "redis://user:password@host:6379/0", "rediss://..." over TLS, "unix:///run/redis.sock?db=0",
@@ -22,7 +23,7 @@ return {
     -- ca = "off",
   },
 
-  -- Peers whose X-Forwarded-For is believed: addresses and blocks.
+  -- Peers whose X-Forwarded-For is believed: addresses and blocks; "::" those on unix sockets.
   -- trusted_proxies = {},
 
   log = {

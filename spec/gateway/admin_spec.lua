@@ -120,16 +120,25 @@ describe("the admin socket", function()
     client:close()
   end)
 
-  it("may serve clients too, whom no limit per address counts", function()
+  it("may serve clients too: a proxy, whom no limit per address counts", function()
     local dir = tmp.dir()
+    local path = dir .. "/site.sock"
     local limits = { count_private = true, max_connections_per_ip = 1, tokens_per_ip = 1, tokens_per_ip_burst = 1 }
-    local g = start({ limits = limits }, { sites = { a = { path = "/", listen = { "unix:" .. dir .. "/site.sock" } } },
-      scripts = { a = "return { authentication = function() return {} end }" } })
-    for _ = 1, 3 do
-      local answer = http.get(dir .. "/site.sock", "/socket/token", { host = "a" })
-      assert.equal(200, answer.status)
+    local script = "return { authentication = function(req) return nil, tostring(req.ip) end }"
+    local function start_with(trusted)
+      return start({ limits = limits, trusted_proxies = trusted },
+        { sites = { a = { path = "/", listen = { "unix:" .. path } } }, scripts = { a = script } })
     end
-    assert.equal(404, http.get(dir .. "/site.sock", "/admin/sites", { host = "a" }).status)
+    local function ip_of(forwarded)
+      return http.get(path, "/socket/token", { host = "a", headers = { ["X-Forwarded-For"] = forwarded } }).body
+    end
+    local g = start_with({})
+    for _ = 1, 3 do assert.equal('{"error":"nil"}', ip_of("192.0.2.7")) end
+    assert.equal(404, http.get(path, "/admin/sites", { host = "a" }).status)
+    g:stop()
+    g = start_with({ "::" })
+    assert.equal('{"error":"192.0.2.7"}', ip_of("192.0.2.7"))
+    assert.truthy(ip_of("192.0.2.7"):find("too_many", 1, true)) -- that one is counted
     g:stop()
     tmp.remove(dir)
   end)

@@ -3,6 +3,7 @@
 
 local gateway = require "spec.support.gateway"
 local tmp = require "spec.support.tmp"
+local token = require "spec.support.token"
 
 local VERBS = { "serve", "check", "conf", "new", "test", "reload", "rollback", "call", "publish", "sockets", "channels", "stat",
   "explain", "console" }
@@ -109,6 +110,25 @@ now:
     assert.equal("conf: 1 site, nothing wrong\n", text)
     assert.equal(0, status)
     assert.equal(0, (shell(dir, "luacheck -q --std lua54+busted scripts conf")))
+  end)
+
+  it("writes rules that do what they say", function()
+    shell(dir, "$MOONLATCH new shop")
+    local g = gateway.start { dir = dir }
+    local path = { path = "/shop/sockets", token_path = "/shop/socket/token" }
+    local function login(name)
+      path.query = "name=" .. name
+      return token.login(g.port, path)
+    end
+    local ann, bob = assert(login("ann")), assert(login("bob"))
+    assert.is_nil((login("")))
+    assert.is_true((ann:subscribe("staff")))
+    assert.equal("staff only", select(2, bob:subscribe("staff")))
+    assert(bob:subscribe("lobby"))
+    assert.equal("hello, ann", (ann:rpc("hello", { room = "lobby" })))
+    assert.same({ text = "ann says hello" }, bob:message("lobby"))
+    assert.equal("which room?", select(2, ann:rpc("hello", {})))
+    gateway.stop_all()
   end)
 
   it("writes where it is told to, beside what there is", function()

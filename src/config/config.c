@@ -148,7 +148,7 @@ static bool allows_no_more(const struct printer *p, const struct key *key, const
 
 static const struct key gateway_keys[] = {
     {.name = "listen", .type = &key_texts, .offset = GATEWAY(listen), .text = "127.0.0.1:8000",
-     .check = check_address, .help = "addresses; port 0 takes a free one"},
+     .check = check_address, .help = "addresses; port 0 takes a free one; \"unix:/path\" is the file of a socket"},
     {.name = "store", .type = &key_text, .offset = GATEWAY(store), .text = "memory",
      .check = check_store, .help = "what is shared, tokens and channels: \"memory\", or the URL of a Redis"},
     {.name = "http.ca", .type = &key_maybe, .offset = GATEWAY(http_ca),
@@ -156,7 +156,7 @@ static const struct key gateway_keys[] = {
     {.name = "redis.ca", .type = &key_maybe, .offset = GATEWAY(redis_ca),
      .help = "file of the authorities that a rediss:// must be known by; default \"off\", the system's"},
     {.name = "trusted_proxies", .type = &key_blocks, .offset = GATEWAY(trusted_proxies),
-     .help = "peers whose X-Forwarded-For is believed: addresses and blocks; default none"},
+     .help = "peers whose X-Forwarded-For is believed: addresses and blocks, \"::\" those on unix sockets; default none"},
     {.name = "log.level", .type = &key_choice, .offset = GATEWAY(log_level), .standard = LOG_INFO,
      .text = "debug|info|warn|error", .help = "what is written to standard error"},
     {.name = "log.format", .type = &key_either, .offset = GATEWAY(log_json), .text = "text|json",
