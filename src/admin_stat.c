@@ -84,16 +84,16 @@ static void add_site(const struct admin *admin, const struct site *site, struct 
     struct script_stat script = script_of(site);
     text_char(json, '{');
     add_text(json, "name", site->name);
-    add_number(json, "generation", script.generation);
-    add_number(json, "leaving", script.leaving);
     add_number(json, "sockets", site->sockets.count);
     add_number(json, "channels", site->channels.count);
     add_number(json, "calls", site->running);
     add_number(json, "tasks", script.tasks);
-    add_number(json, "memory", script.memory);
-    add_number(json, "memory_most", script.memory_most);
     add_number(json, "errors", script.failed);
     add_number(json, "limit_hits", (uint64_t)metrics_sum(metrics, "limit_hits_total", site->name));
+    add_number(json, "generation", script.generation);
+    add_number(json, "memory", script.memory);
+    add_number(json, "memory_most", script.memory_most);
+    add_number(json, "leaving", script.leaving);
     text_char(json, '}');
 }
 

@@ -4,7 +4,7 @@
 /* Cells are made first, then the widths of the columns are known, then the rows are written. */
 
 #define GAP 2      /* spaces between columns */
-#define NARROW 8   /* no column is cut to less */
+#define NARROW 8   /* no column is cut to less, nor to less than its name */
 #define COLUMNS 32 /* more of them are not shown */
 
 /* ---- texts ---- */
@@ -83,9 +83,9 @@ static void add_cell(struct text *out, struct json_value value) {
 /* ---- tables ---- */
 
 struct column {
-    struct text name; /* as it is, not as it is shown */
-    size_t width;
-    bool right; /* all numbers */
+    struct text name;    /* as it is, not as it is shown */
+    size_t width, least; /* it is not cut to less than its name */
+    bool right;          /* all numbers */
 };
 
 struct table {
@@ -116,6 +116,7 @@ static void add_column(struct table *t, struct slice name) {
     text_add(&column->name, name);
     show_text(&shown, name, false);
     column->width = width_of(text_slice(&shown));
+    column->least = column->width > NARROW ? column->width : NARROW;
     column->right = true;
     text_fini(&shown);
 }
@@ -153,18 +154,33 @@ static void measure_row(struct table *t, struct slice row) {
     text_fini(&cell);
 }
 
-/* Takes from the widest column until all fit, or none is worth taking from. */
+static size_t total_width(const struct table *t) {
+    size_t total = 0;
+    for (size_t i = 0; i < t->count; i++) total += t->columns[i].width + (i ? GAP : 0);
+    return total;
+}
+
+/* The widest column that can be cut, or NULL. */
+static struct column *widest(struct table *t) {
+    struct column *found = NULL;
+    for (size_t i = 0; i < t->count; i++) {
+        struct column *column = &t->columns[i];
+        if (column->width > column->least && (!found || column->width > found->width))
+            found = column;
+    }
+    return found;
+}
+
+/* Takes from the widest column until all fit; when there is nothing to take, the last ones go. */
 static void fit(struct table *t, size_t width) {
-    size_t total, widest = 0, most = width > NARROW ? width : NARROW;
-    for (size_t i = 0; i < t->count; i++)
-        if (t->columns[i].width > most) t->columns[i].width = most;
-    do {
-        total = 0;
-        for (size_t i = 0; i < t->count; i++) {
-            total += t->columns[i].width + (i ? GAP : 0);
-            if (t->columns[i].width > t->columns[widest].width) widest = i;
-        }
-    } while (total > width && t->columns[widest].width > NARROW && t->columns[widest].width--);
+    struct column *column;
+    for (size_t i = 0; i < t->count; i++) {
+        column = &t->columns[i];
+        size_t most = width > column->least ? width : column->least;
+        if (column->width > most) column->width = most;
+    }
+    while (total_width(t) > width && (column = widest(t))) column->width--;
+    while (total_width(t) > width && t->count > 1) text_fini(&t->columns[--t->count].name);
 }
 
 static void write_cell(struct text *out, const struct column *column, struct slice cell,

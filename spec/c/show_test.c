@@ -74,7 +74,15 @@ static void long_cells_are_cut_to_the_width(void **state) {
     shows("[{\"id\":1,\"text\":\"äöüäöüäöüäöüäöüäöüäöü\"}]", 20,
           "id  text\n"
           " 1  äöüäöüäöüäöüäöü…\n");
-    shows("[{\"a\":\"0123456789\",\"b\":\"0123456789\"}]", 3, "a         b\n0123456…  0123456…\n");
+    shows("[{\"a\":\"0123456789\",\"b\":\"0123456789\"}]", 18, "a         b\n0123456…  0123456…\n");
+    shows("[{\"long name\":\"0123456789\",\"b\":1}]", 12, "long name  b\n01234567…  1\n");
+}
+
+static void columns_that_do_not_fit_are_left_out(void **state) {
+    (void)state;
+    shows("[{\"a\":\"0123456789\",\"b\":\"0123456789\",\"c\":1}]", 18,
+          "a         b\n0123456…  0123456…\n");
+    shows("[{\"long name\":1,\"b\":1}]", 3, "long name\n        1\n");
 }
 
 static void strangers_do_not_drive_the_terminal(void **state) {
@@ -93,6 +101,7 @@ int main(void) {
         cmocka_unit_test(an_object_is_lines_with_its_tables_below),
         cmocka_unit_test(texts_and_scalars_stand_alone),
         cmocka_unit_test(long_cells_are_cut_to_the_width),
+        cmocka_unit_test(columns_that_do_not_fit_are_left_out),
         cmocka_unit_test(strangers_do_not_drive_the_terminal),
     };
     return cmocka_run_group_tests_name("show", tests, NULL, NULL);
