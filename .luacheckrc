@@ -6,3 +6,4 @@ files["spec"] = { std = "lua54+busted" }
 files["lua/moonlatch/template"] = { std = "lua54+busted" }
 files["scripts/**/*_spec.lua"] = { std = "lua54+busted" }
 files["conf"] = { read_globals = { "env" } }
+files["scripts/*/*_spec.lua"] = { std = "+busted" }

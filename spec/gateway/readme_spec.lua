@@ -29,8 +29,8 @@ describe("the README", function()
   setup(function()
     dir = tmp.dir()
     here = select(2, run("pwd")):gsub("\n", "")
-    for _, name in ipairs { "build", "lua", "spec/support" } do
-      run(("mkdir -p '%s/spec/lua' && ln -s '%s/%s' '%s/%s'"):format(dir, here, name, dir, name))
+    for _, name in ipairs { "build", "lua" } do
+      run(("ln -s '%s/%s' '%s/%s'"):format(here, name, dir, name))
     end
     run(("cp -r conf scripts '%s'"):format(dir))
     for _, block in ipairs(blocks()) do
@@ -87,7 +87,7 @@ describe("the README", function()
   it("names files, and shows a conversation that works", function()
     local names = {}
     for _, block in ipairs(blocks()) do names[block.name] = true end
-    assert.is_true(names["conf/sites/hello.lua"] and names["scripts/hello/init.lua"] and names["spec/lua/hello_spec.lua"])
+    assert.is_true(names["conf/sites/hello.lua"] and names["scripts/hello/init.lua"] and names["scripts/hello/init_spec.lua"])
     local g = gateway.start {
       sites = { hello = tmp.read(dir .. "/conf/sites/hello.lua") },
       scripts = { hello = tmp.read(dir .. "/scripts/hello/init.lua") },

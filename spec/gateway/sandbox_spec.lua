@@ -108,7 +108,16 @@ describe("the sandbox", function()
   end
 
   for name, source in pairs(STOPPED) do
-    it("stops " .. name .. ", and only that call", function()
+    it("has no harness for specs", function()
+    for _, name in ipairs { "moonlatch.spec", "moonlatch.spec.world" } do
+      local status, _, err = gateway.run({ "check", "--conf", "@conf", "--scripts", "@scripts" },
+        { sites = { s = {} }, scripts = { s = "require '" .. name .. "'; return {}" } })
+      assert.equal(2, status)
+      assert.is_truthy(err:find("module '" .. name .. "' is for specs, not for scripts", 1, true), err)
+    end
+  end)
+
+  it("stops " .. name .. ", and only that call", function()
       local before = gettime()
       local answer, err = c:rpc("run", source)
       assert.is_nil(answer)

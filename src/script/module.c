@@ -142,8 +142,15 @@ static void push_paths(lua_State *L, const char *name, bool house) {
 
 /* ---- loading ---- */
 
+/* What stands beside the runtime library and is not for the gateway: the harness for specs. */
+static bool is_for_specs(const char *name) {
+    struct slice s = slice_of(name), spec = SLICE("moonlatch.spec");
+    return slice_starts(s, spec) && (s.n == spec.n || s.p[spec.n] == '.');
+}
+
 /* Pushes the chunk or the open function of a module. */
 static void push_loader(lua_State *L, const char *name, bool house) {
+    if (is_for_specs(name)) luaL_error(L, "module '%s' is for specs, not for scripts", name);
     push_registry_table(L, &known_key);
     if (lua_getfield(L, -1, name) == LUA_TFUNCTION) {
         lua_remove(L, -2);
