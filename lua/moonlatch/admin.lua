@@ -12,12 +12,18 @@ local admin = {}
 
 local PRINT_BYTES = 65536
 
-local function need(body, name, kind)
-  local value = body[name]
-  if type(value) ~= (kind or "string") then
-    error({ code = "bad_request", message = ("%s: a %s expected, got %s"):format(name, kind or "string", type(value)) }, 0)
+-- What a verb wants of its body, and of what type.
+local NEEDS = {
+  channel = { channel = "string" }, publish = { channel = "string" }, call = { name = "string" }, explain = { event = "string" },
+  token = { auth = "table" }, eval = { code = "string" },
+}
+
+-- What is missing, as a text; nil: nothing.
+local function lacks(verb, body)
+  for name, kind in pairs(NEEDS[verb] or {}) do
+    if type(body[name]) ~= kind then return ("%s: a %s expected, got %s"):format(name, kind, type(body[name])) end
   end
-  return value
+  if body.socket ~= nil and type(body.socket) ~= "string" then return "socket: a string expected, got " .. type(body.socket) end
 end
 
 -- ---- sockets and channels ------------------------------------------------------------------------
@@ -42,7 +48,7 @@ function verbs.sockets(site, body)
 end
 
 function verbs.channel(site, body)
-  local list, code = site.core.server:channelSockets(need(body, "channel"), body.max)
+  local list, code = site.core.server:channelSockets(body.channel, body.max)
   if not list then return nil, code end
   return rows(site.core, list)
 end
@@ -57,8 +63,8 @@ function verbs.channels(site, body)
 end
 
 function verbs.publish(site, body)
-  if body.data == nil then need(body, "data", "value") end
-  local ok, code = site.core.server:publish(need(body, "channel"), body.data)
+  if body.data == nil then return nil, "bad_request", "data: a value expected" end
+  local ok, code = site.core.server:publish(body.channel, body.data)
   if not ok then return nil, code end
   return { published = true }
 end
@@ -73,16 +79,18 @@ local function nobody(auth)
     rpc = closed, send = closed, subscribe = closed, unsubscribe = closed, close = closed }
 end
 
+-- The socket that is meant; nil, code and a text when there is none.
 local function socket_of(site, body)
   if body.socket == nil then return nobody(body.auth) end
-  local socket = site.core.socket(need(body, "socket"))
-  if not socket then error({ code = "no_socket", message = "there is no socket " .. body.socket .. " on this node" }, 0) end
+  local socket = site.core.socket(body.socket)
+  if not socket then return nil, "no_socket", "there is no socket " .. body.socket .. " on this node" end
   return socket
 end
 
 function verbs.call(site, body)
-  local socket = socket_of(site, body)
-  local value, err = site.call(need(body, "name"), socket.auth, body.data, socket)
+  local socket, code, message = socket_of(site, body)
+  if not socket then return nil, code, message end
+  local value, err = site.call(body.name, socket.auth, body.data, socket)
   if value == nil and err ~= nil then
     return nil, "refused", type(err) == "string" and err or site.core.json.encode(err)
   end
@@ -92,16 +100,23 @@ end
 local VOTED = { subscribe = true, unsubscribe = true, publish = true, broadcast = true }
 
 function verbs.explain(site, body)
-  local event, socket = need(body, "event"), socket_of(site, body)
-  if event == "call" then return explain.call(site.core, site.find, site.call, need(body, "channel"), socket, body.data) end
-  if not VOTED[event] then return nil, "bad_request", "event: subscribe, unsubscribe, publish, broadcast or call" end
-  local data = { channel = event ~= "broadcast" and need(body, "channel") or nil }
+  local event, channel = body.event, body.channel
+  local socket, code, message = socket_of(site, body)
+  if not socket then return nil, code, message end
+  if event ~= "call" and not VOTED[event] then
+    return nil, "bad_request", "event: subscribe, unsubscribe, publish, broadcast or call"
+  end
+  if event ~= "broadcast" and type(channel) ~= "string" then
+    return nil, "bad_request", "channel: a string expected, got " .. type(channel)
+  end
+  if event == "call" then return explain.call(site.core, site.find, site.call, channel, socket, body.data) end
+  local data = { channel = event ~= "broadcast" and channel or nil }
   if event == "publish" or event == "broadcast" then data.data = body.data == nil and site.core.json.null or body.data end
   return explain.vote(site.core, site.state.lists[event], site.state.filter, event, socket, data)
 end
 
 function verbs.token(site, body)
-  local token, code = site.core.token(need(body, "auth", "table"))
+  local token, code = site.core.token(body.auth)
   if not token then return nil, code end
   return { token = token }
 end
@@ -134,7 +149,7 @@ end
 
 function verbs.eval(site, body)
   site.environment = site.environment or console_environment(site)
-  local chunk, problem = compile(need(body, "code"), site.environment)
+  local chunk, problem = compile(body.code, site.environment)
   if not chunk then
     if problem:find("<eof>$") then return { incomplete = true, text = problem } end
     return { failed = true, text = problem }
@@ -160,11 +175,9 @@ function admin.start(site)
   return function(verb, body)
     local answer = verbs[verb]
     if not answer then return refuse("unknown_verb", "there is no " .. verb) end
-    local ok, value, code, message = pcall(answer, site, body)
-    if not ok then
-      if type(value) == "table" and value.code then return refuse(value.code, value.message) end
-      return refuse("bad_request", tostring(value))
-    end
+    local problem = lacks(verb, body)
+    if problem then return refuse("bad_request", problem) end
+    local value, code, message = answer(site, body) -- what raises is the script's, and the log's
     if value == nil then return refuse(code or "script_error", message) end
     return 200, value
   end
