@@ -4,6 +4,5 @@ max_line_length = 140
 exclude_files = { "spec/c/scripts/**", "spec/interop/node_modules/**", "build/**" }
 files["spec"] = { std = "lua54+busted" }
 files["lua/moonlatch/template"] = { std = "lua54+busted" }
-files["scripts/**/*_spec.lua"] = { std = "lua54+busted" }
 files["conf"] = { read_globals = { "env" } }
 files["scripts/*/*_spec.lua"] = { std = "+busted" }

@@ -131,6 +131,20 @@ now:
     gateway.stop_all()
   end)
 
+  it("writes a spec that passes, and that notices when a rule is gone", function()
+    shell(dir, "$MOONLATCH new shop")
+    local status, text = shell(dir, "$MOONLATCH test")
+    assert.equal(0, status, text)
+    assert.truthy(text:find("3 successes / 0 failures / 0 errors", 1, true), text)
+    local path = dir .. "/scripts/shop/init.lua"
+    local source, count = tmp.read(path):gsub('return data.channel ~= "staff" or is_staff%(socket.auth%)', "return true")
+    assert.equal(1, count)
+    tmp.write(path, source)
+    status, text = shell(dir, "$MOONLATCH test")
+    assert.equal(1, status, text)
+    assert.truthy(text:find("shop keeps the staff room for the staff", 1, true), text)
+  end)
+
   it("writes where it is told to, beside what there is", function()
     local status, text = shell(dir, "$MOONLATCH new a --conf etc --scripts lib/rules && $MOONLATCH new b-2 --conf etc --scripts lib/rules")
     assert.equal(0, status, text)
