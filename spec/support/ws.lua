@@ -3,8 +3,8 @@
 -- the gateway's close frame is echoed by itself, unless auto_pong or auto_close is set to false.
 
 local mime = require "mime"
+local digest = require "moonlatch.spec.digest"
 local http = require "spec.support.http"
-local sha1 = require "spec.support.sha1"
 local stream = require "spec.support.stream"
 local wait = require "spec.support.wait"
 
@@ -66,7 +66,7 @@ function ws.connect(port, path, options)
     auto_pong = options.auto_pong ~= false, auto_close = options.auto_close ~= false,
   }, ws)
   if answer.status == 101 then
-    assert(answer.headers["sec-websocket-accept"] == mime.b64(sha1(key .. GUID)), "wrong Sec-WebSocket-Accept")
+    assert(answer.headers["sec-websocket-accept"] == mime.b64(digest.sha1(key .. GUID)), "wrong Sec-WebSocket-Accept")
   else
     local length = tonumber(answer.headers["content-length"])
     w.body = length and st:take(length, deadline) or st.buffer

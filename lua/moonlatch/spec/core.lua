@@ -78,7 +78,7 @@ local function new_timer(world, seconds, fn, again)
   if type(fn) ~= "function" then error("bad argument #2 (function expected, got " .. type(fn) .. ")", 3) end
   if seconds < least or seconds > 2592000 then error(again and "0.01 to 2592000 seconds expected" or "0 to 2592000 seconds expected", 3) end
   if world.timer_count >= world.conf.limits.script_timers then error("too many timers: the limit script_timers is reached", 3) end
-  local ticker = { where = world.where_called(3), again = again }
+  local ticker = { where = world.where_called(), again = again }
   local handle, running = {}, false
   local function unset()
     if not ticker.set then return false end
@@ -138,8 +138,15 @@ local function add_server(server, world)
     return value, code, detail
   end
   function server.now() return world:time() end
-  function server.delay(_, seconds, fn) return new_timer(world, seconds, fn, false) end
-  function server.every(_, seconds, fn) return new_timer(world, seconds, fn, true) end
+  -- no tail calls: an error counts the functions between it and the script
+  function server.delay(_, seconds, fn)
+    local handle = new_timer(world, seconds, fn, false)
+    return handle
+  end
+  function server.every(_, seconds, fn)
+    local handle = new_timer(world, seconds, fn, true)
+    return handle
+  end
   function server.enableCleanup() end
   function server.disableCleanup() end
   function server.shutdown()

@@ -19,6 +19,19 @@ end
 
 -- ---- the budget ----------------------------------------------------------------------------------
 
+-- "file:line: " of the innermost code in Lua that the hook interrupted.
+local function interrupted()
+  for level = 3, 10 do
+    local info = debug.getinfo(level, "Sl")
+    if info and info.currentline > 0 then return ("%s:%d: "):format(info.short_src, info.currentline) end
+  end
+  return ""
+end
+
+local function stop()
+  error(interrupted() .. "budget: ran longer than 50 ms", 0)
+end
+
 local function on_steps(self)
   return function()
     local task = self.current
@@ -26,8 +39,8 @@ local function on_steps(self)
     task.steps = task.steps + 1
     if task.steps < STEPS_MAX then return end
     task.killed = true
-    debug.sethook(function() error("budget: ran longer than 50 ms", 2) end, "lcr", 1)
-    error("budget: ran longer than 50 ms", 2)
+    debug.sethook(stop, "lcr", 1) -- no pcall holds it
+    stop()
   end
 end
 

@@ -57,7 +57,7 @@ function socket:call(who, name, args, options, level)
   local sent = args ~= nil and json.encode(args) or nil
   if sent and #sent > world.conf.limits.published_message then return nil, "too_large" end
   if self:is_raw() then return nil, "unavailable" end
-  local call = { where = world.where_called(level + 1), name = name }
+  local call = { where = world.where_called(), name = name }
   local function over()
     self.calls[call] = nil
     if call.timer then call.timer.cancel() end

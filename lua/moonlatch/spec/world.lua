@@ -22,9 +22,9 @@ local EPOCH = 1700000000 -- when virtual time begins, in seconds since 1970
 
 -- ---- tasks and their errors ----------------------------------------------------------------------
 
--- "file:line" of the code of a script that called at this level, for what may leak.
-function world.where_called(level)
-  for i = level + 1, level + 12 do
+-- "file:line" of the code of a script that is at work, for what may leak.
+function world.where_called()
+  for i = 2, 14 do
     local info = debug.getinfo(i, "Sl")
     if not info then break end
     if info.short_src:find("^scripts/") then return info.short_src .. ":" .. info.currentline end
