@@ -261,4 +261,10 @@ describe("moonlatch", function()
     assert.equal("", out)
     assert.truthy(log:find("127.0.0.1:" .. g.port, 1, true), log)
   end)
+
+  it("finds nothing wrong with the example sites", function()
+    local status, out, log = gateway.run { "check", "--conf", "conf/examples", "--scripts", "scripts" }
+    assert.are.equal(0, status, log)
+    assert.is_truthy(out:find("10 sites, nothing wrong", 1, true), out)
+  end)
 end)

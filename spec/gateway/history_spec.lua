@@ -18,6 +18,11 @@ local SCRIPT = [[
       return { list or "nil", where }
     end,
     gaps = function() return gaps end,
+    enter = function(_, channel, socket)
+      socket:subscribe(channel)
+      for i = 1, 3 do server:publish(channel, i) end
+      return true
+    end,
     misuse = function() return { pcall(server.history, server, "room:1", { limit = 0 }) } end,
   }
   function site.filter(_, _, message) if message ~= "hidden" then return true end end
@@ -167,6 +172,14 @@ end
 describe("history in memory", function()
   after_each(fleet.stop_all)
   specs(function() return gateway.start({ gateway = { limits = LIMITS }, sites = SITES, scripts = { s = SCRIPT } }).port end)
+
+  it("brings a socket that the script subscribed all that is published from then on", function()
+    local ann = login(gateway.start({ sites = SITES, scripts = { s = SCRIPT } }).port)
+    assert.is_true(ann:rpc("enter", "room:1"))
+    assert.are.same({ { 1, 1 }, { 2, 2 }, { 3, 3 } }, take(ann, "room:1", 3))
+    ann:publish("room:1", 4)
+    assert.are.same({ { 4, 4 } }, take(ann, "room:1", 1))
+  end)
 
   it("is bounded in all: the longest silent channels lose theirs", function()
     local limits = { memory_history = "256K" }

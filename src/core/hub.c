@@ -20,7 +20,8 @@ struct join {
     struct buf *name;        /* of the channel */
     const struct channel_conf *history;
     struct position since;
-    bool fresh; /* it was no member before */
+    bool fresh;     /* it was no member before */
+    bool from_here; /* it gets all that came since it joined */
     struct joined joined;
     hub_joined *done;
     void *arg;
@@ -87,6 +88,8 @@ static void join_wait(struct channel *c, struct socket *socket, bool fresh,
     j->name = buf_copy(c->by_name.key);
     j->history = c->history;
     j->fresh = fresh;
+    j->from_here = since == &hub_from_here;
+    if (j->from_here) since = NULL;
     j->joined.asked = c->history && since;
     if (since) j->since = *since;
     j->done = done;
@@ -152,6 +155,8 @@ static struct member *member_new(struct socket *socket, struct channel *c) {
     c->count++;
     return m;
 }
+
+const struct position hub_from_here = {0};
 
 int hub_subscribe(struct socket *socket, struct slice name, const struct position *since,
                   hub_joined *done, void *arg) {
@@ -389,7 +394,7 @@ static void catch_up(struct join *j, const struct history_page *page) {
     tell_gap(m);
     if (j->joined.recovered) deliver_page(j->socket, name, page);
     m = member_find(j->socket, name);
-    if (m) m->seen = page->top.offset;
+    if (m && !j->from_here) m->seen = page->top.offset;
     deliver_held(j->socket, name, held);
     held_free(held);
 }

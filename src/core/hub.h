@@ -54,8 +54,10 @@ typedef void hub_joined(void *arg, const struct joined *joined);
 /* Makes socket a member, if it is none yet; done is called when the subscription is live, or is not
  * within store_timeout, never before this returns. since (NULL: none) is the place of the last
  * message that it had: what came after that is sent right after done, if all of it is kept; else it
- * is told of the gap. Returns 0, or what done is not called for: -EMFILE when the socket has too
+ * is told of the gap. since &hub_from_here: all that is published after this call comes, also what
+ * is in the history already when done is called. Returns 0, or what done is not called for: -EMFILE when the socket has too
  * many channels, -ENFILE when there are too many. */
+extern const struct position hub_from_here;
 int hub_subscribe(struct socket *socket, struct slice channel, const struct position *since,
                   hub_joined *done, void *arg);
 

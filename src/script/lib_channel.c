@@ -47,7 +47,7 @@ int lua_channel_subscribe(lua_State *L, struct socket *s, struct slice channel) 
     struct joining *j = mem_new(sizeof *j);
     j->socket = socket_ref(s);
     j->channel = buf_copy(channel);
-    if (hub_subscribe(s, channel, NULL, on_joined, j)) {
+    if (hub_subscribe(s, channel, &hub_from_here, on_joined, j)) {
         on_joined(j, &(struct joined){.status = -1});
         return lua_push_failure(L, "limit");
     }

@@ -1,0 +1,23 @@
+-- SPDX-License-Identifier: MIT
+local spec = require "moonlatch.spec"
+
+describe("presence", function()
+  local site
+  before_each(function() site = spec.site "presence" end)
+  after_each(function() site:close() end)
+
+  it("tells who is there, and of who comes and goes", function()
+    local function enter(name) return assert(site:connect { query = { name = name } }) end
+    local ann = enter "ann"
+    ann:subscribe "presence"
+    local bob, tab = enter "bob", enter "bob"
+    assert.same({ name = "bob", online = true }, ann:receive(5).data)
+    assert.same({ ann = 1, bob = 2 }, ann:rpc "online")
+    tab:close()
+    bob:close()
+    assert.same({ name = "bob", online = false }, ann:receive(5).data)
+    assert.same({ ann = 1 }, ann:rpc "online")
+    assert.same({}, ann:messages())
+    assert.same({ nil, "Forbidden" }, { ann:publish("presence", { name = "eve", online = true }) })
+  end)
+end)
