@@ -82,7 +82,7 @@ static int open_spec(lua_State *L) {
 }
 
 static int add_spec(lua_State *L) {
-    vm_module(L, "moonlatch.spec", open_spec, false);
+    vm_module(L, "moonlatch.belfry", open_spec, false);
     return 0;
 }
 
@@ -110,7 +110,7 @@ static void ring(struct belfry *f, const char *name, int value) {
     fail_msg("nobody waits for %s", name);
 }
 
-#define WAIT "local wait = require 'moonlatch.spec'.wait "
+#define WAIT "local wait = require 'moonlatch.belfry'.wait "
 
 /* ---- waiting ---- */
 
@@ -259,13 +259,13 @@ static void a_cancelled_task_ends_once(void **state) {
     assert_true(s.ended && s.how == TASK_CANCELLED);
     task_cancel(&s.task);
     assert_true(list_empty(&f.bells));
-    rig_run(&f.rig, &s, "require 'moonlatch.spec'.cancel() return 1");
+    rig_run(&f.rig, &s, "require 'moonlatch.belfry'.cancel() return 1");
     assert_int_equal(s.how, TASK_CANCELLED);
-    rig_run(&f.rig, &s, WAIT "require 'moonlatch.spec'.cancel() wait('x')");
+    rig_run(&f.rig, &s, WAIT "require 'moonlatch.belfry'.cancel() wait('x')");
     assert_int_equal(s.how, TASK_CANCELLED);
-    rig_run(&f.rig, &s, WAIT "require 'moonlatch.spec'.cancel() wait('x', true)");
+    rig_run(&f.rig, &s, WAIT "require 'moonlatch.belfry'.cancel() wait('x', true)");
     assert_int_equal(s.how, TASK_CANCELLED);
-    rig_run(&f.rig, &s, "require 'moonlatch.spec'.cancel() error('x')");
+    rig_run(&f.rig, &s, "require 'moonlatch.belfry'.cancel() error('x')");
     assert_int_equal(s.how, TASK_CANCELLED);
     assert_int_equal(f.rig.vm->task_count, 0);
     assert_int_equal(f.over, 3);
@@ -312,16 +312,16 @@ static void tasks_start_inside_tasks(void **state) {
     struct script s;
     (void)state;
     belfry_init(&f);
-    expect(&f.rig, "return require 'moonlatch.spec'.nest('return 1 + 1')", "2 ");
+    expect(&f.rig, "return require 'moonlatch.belfry'.nest('return 1 + 1')", "2 ");
     expect(&f.rig,
-           "return coroutine.wrap(function() return require 'moonlatch.spec'.nest('return 1 + 1') "
+           "return coroutine.wrap(function() return require 'moonlatch.belfry'.nest('return 1 + 1') "
            "end)()",
            "2 ");
-    expect(&f.rig, "return select(2, require 'moonlatch.spec'.nest('error(1)'))", "script_error");
+    expect(&f.rig, "return select(2, require 'moonlatch.belfry'.nest('error(1)'))", "script_error");
     rig_run(&f.rig, &s,
-            "local nest = require 'moonlatch.spec'.nest "
+            "local nest = require 'moonlatch.belfry'.nest "
             "local text = 'return 1' for i = 1, 50 do text = ('return require "
-            "\"moonlatch.spec\".nest(%q)'):format(text) end "
+            "\"moonlatch.belfry\".nest(%q)'):format(text) end "
             "return nest(text)");
     assert_true(s.ended);
     belfry_fini(&f);
@@ -333,12 +333,12 @@ static void the_end_of_a_slice_ends_the_outer_task_too(void **state) {
     (void)state;
     belfry_init(&f);
     rig_run(&f.rig, &s,
-            "local nest = require 'moonlatch.spec'.nest pcall(nest, 'while true do end') while "
+            "local nest = require 'moonlatch.belfry'.nest pcall(nest, 'while true do end') while "
             "true do end");
     assert_string_equal(s.code, "script_timeout");
     assert_true(s.ms < 1000);
     rig_run(&f.rig, &s,
-            "local nest = require 'moonlatch.spec'.nest while true do pcall(nest, 'while true do "
+            "local nest = require 'moonlatch.belfry'.nest while true do pcall(nest, 'while true do "
             "end') end");
     assert_string_equal(s.code, "script_timeout");
     assert_true(s.ms < 1000);

@@ -1,2 +1,2 @@
 -- SPDX-License-Identifier: MIT
-require("moonlatch.spec").wait("x")
+require("moonlatch.belfry").wait("x")
