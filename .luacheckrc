@@ -6,4 +6,4 @@ files["spec"] = { std = "lua54+busted" }
 files["lua/moonlatch/template"] = { std = "lua54+busted" }
 files["conf"] = { read_globals = { "env" } }
 files["scripts/*/*_spec.lua"] = { std = "+busted" }
-files["lua/moonlatch/types.lua"] = { ignore = { "21.", "631" } } -- definitions
+files["lua/moonlatch/types.lua"] = { ignore = { "21.", "24.", "631" } } -- definitions
