@@ -149,7 +149,8 @@ local function vote(state, name, entry, ...)
   if select("#", ...) > 0 then return ... end
   if not entry.hinted then
     entry.hinted = true
-    state.core.warn("a listener of \"" .. name .. "\" returned nothing, which refuses: return true to allow")
+    state.core.warn(("a listener of \"%s\", %s, returned nothing, which refuses: return true to allow"):format(name,
+      state.core.where(entry.fn)))
   end
   return false
 end

@@ -12,7 +12,8 @@
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
 --   node, ask, socket           what nodes.lua wants to know
 --   history                     the same for history.lua
---   environment, token, where, clock   the same for admin.lua and explain.lua
+--   where(fn)                   "file:line" of what a script wrote, for the log
+--   environment, token, clock   what admin.lua and explain.lua want to know
 --   server                      the table of server functions; the listeners' are added here
 
 local events = require "moonlatch.events"

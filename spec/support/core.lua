@@ -108,6 +108,10 @@ function fake.new(limits)
   core.node = "node-1"
   function core.socket(sid) return core.sockets and core.sockets[sid] end
   function core.ask(_, _, question) return { core.entries.asked(question) }, true end -- the only node
+  function core.where(fn)
+    local info = debug.getinfo(fn, "S")
+    return info.short_src .. ":" .. info.linedefined
+  end
   function core.warn(text) core.warnings[#core.warnings + 1] = text end
   add_tasks(core)
   add_server(core)

@@ -241,6 +241,10 @@ function core.new(world)
   function own.set_hook(name, value) world.hooks[name] = value or nil end
   function own.set_after(name, flag) world.observed[name] = flag or nil end
   function own.warn(text) world:log_line("warn", text) end
+  function own.where(fn)
+    local info = debug.getinfo(fn, "S")
+    return info.linedefined > 0 and info.short_src .. ":" .. info.linedefined or ""
+  end
   function own.socket(sid)
     for _, s in ipairs(world.opened) do
       if s.sid == sid and s.admitted then return s:handle() end
