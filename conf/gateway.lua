@@ -233,6 +233,10 @@ return {
     -- ---- scripts ----
     -- A handler that runs this long without waiting is stopped; "1ms" to "1m".
     -- script_time = "50ms",
+    -- A stopped handler that goes on this long in spite of it, in C, is reported in the log; "20ms" to "10m".
+    -- script_stuck = "2s",
+    -- And this long: the process ends with SIGABRT, so that its supervisor starts it anew; "20ms" to "10m" or "off".
+    -- script_stuck_abort = "off",
     -- Times within ten seconds that a handler may be stopped; then it is suspended; 1 to 1000000.
     -- script_violations = 5,
     -- How long nobody enters a suspended handler; "10ms" to "1h".

@@ -3,7 +3,9 @@
  * coroutine but who should. */
 #include "c/vm_rig.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 /* ---- a function that waits: wait(name) returns the name and what it was woken with ---- */
 
@@ -410,6 +412,106 @@ static void a_slow_script_is_not_the_fault_of_another_site(void **state) {
     belfry_fini(&f);
 }
 
+/* ---- C that does not look at vm->killed ---- */
+
+static int spec_spin(lua_State *L) {
+    double until = rig_now_ms() + (double)luaL_checkinteger(L, 1);
+    while (rig_now_ms() < until) continue;
+    return 0;
+}
+
+static int open_spin(lua_State *L) {
+    lua_newtable(L);
+    lua_pushcfunction(L, spec_spin);
+    lua_setfield(L, -2, "spin");
+    return 1;
+}
+
+static int add_spin(lua_State *L) {
+    vm_module(L, "moonlatch.spin", open_spin, false);
+    return 0;
+}
+
+static struct slice spin_handler(const struct task *t) {
+    (void)t;
+    return slice_of("a \"b\"");
+}
+
+static const struct task_kind spin_kind = {"spec",      true,         script_push,
+                                           script_take, script_ended, spin_handler};
+
+static void rig_init_spin(struct rig *r) {
+    rig_init(r);
+    r->limits.script_time = 10;
+    r->limits.script_stuck = 60;
+}
+
+static void spin(struct rig *r, struct script *s, const struct task_kind *kind,
+                 const char *source) {
+    memset(s, 0, sizeof *s);
+    s->source = source;
+    task_start(r->vm, &s->task, kind);
+    assert_true(s->ended);
+    assert_string_equal(s->code, "script_timeout");
+}
+
+static int64_t times_stuck(struct rig *r) {
+    return *metrics_cell(r->core.metrics, "limit_hits_total", "limit", "script_stuck", "spec");
+}
+
+static void what_is_stuck_in_C_is_reported_while_it_is(void **state) {
+    struct rig r;
+    struct script s;
+    char log[2048];
+    (void)state;
+    rig_init_spin(&r);
+    rig_open(&r);
+    assert_true(vm_protect(r.vm, add_spin, NULL, NULL));
+    spin(&r, &s, &script_kind, "require 'moonlatch.spin'.spin(40)");
+    assert_null(strstr(rig_logged(&r, log, sizeof log), "script stuck"));
+    assert_int_equal(times_stuck(&r), 0);
+    spin(&r, &s, &script_kind, "require 'moonlatch.spin'.spin(200)");
+    rig_logged(&r, log, sizeof log);
+    const char *line =
+        strstr(log, " level=error msg=\"script stuck\" site=spec@1 in=spec handler=\"\" ms=");
+    assert_non_null(line);
+    assert_null(strstr(line + 30, "script stuck")); /* once */
+    assert_true(line < strstr(log, "script error")); /* before it came back */
+    char day[16];
+    time_t now = time(NULL);
+    strftime(day, sizeof day, "%Y-%m-%dT", gmtime(&now));
+    assert_memory_equal(line - 24, day, 11);
+    assert_memory_equal(line - 1, "Z", 1);
+    assert_int_equal(times_stuck(&r), 1);
+    expect(&r, "return 1", "1");
+    log_set_json(r.core.log, true);
+    spin(&r, &s, &spin_kind, "require 'moonlatch.spin'.spin(200)");
+    assert_non_null(strstr(rig_logged(&r, log, sizeof log),
+                           "\",\"level\":\"error\",\"msg\":\"script stuck\",\"site\":\"spec@1\","
+                           "\"in\":\"spec\",\"handler\":\"a ?b?\",\"ms\":"));
+    rig_fini(&r);
+}
+
+static void a_process_that_is_stuck_ends_when_that_is_wanted(void **state) {
+    struct rig r;
+    struct script s;
+    int status;
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        rig_init_spin(&r);
+        r.limits.script_stuck_abort = 100;
+        signal(SIGABRT, SIG_DFL);
+        rig_open(&r);
+        if (!vm_protect(r.vm, add_spin, NULL, NULL)) _exit(1);
+        script_start(&r, &s, "require 'moonlatch.spin'.spin(5000)");
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 /* A coroutine made at load time, or in another task, is watched like any other. */
 static void a_kept_coroutine_is_stopped(void **state) {
     struct belfry f;
@@ -490,6 +592,8 @@ int main(void) {
         cmocka_unit_test(the_end_of_a_slice_ends_the_outer_task_too),
         cmocka_unit_test(waiting_takes_nothing_of_the_time),
         cmocka_unit_test(a_slow_script_is_not_the_fault_of_another_site),
+        cmocka_unit_test(what_is_stuck_in_C_is_reported_while_it_is),
+        cmocka_unit_test(a_process_that_is_stuck_ends_when_that_is_wanted),
         cmocka_unit_test(a_kept_coroutine_is_stopped),
         cmocka_unit_test(a_task_costs_little),
     };

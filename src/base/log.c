@@ -82,6 +82,8 @@ void log_free(struct log *log) {
 
 void log_set_level(struct log *log, enum log_level level) { log->level = level; }
 void log_set_json(struct log *log, bool json) { log->json = json; }
+bool log_is_json(const struct log *log) { return log && log->json; }
+int log_fd(const struct log *log) { return log->fd; }
 bool log_wants(const struct log *log, enum log_level level) { return log && level >= log->level; }
 uint64_t log_dropped(const struct log *log) { return log->dropped; }
 

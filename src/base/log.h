@@ -35,6 +35,8 @@ void log_free(struct log *log);
 
 void log_set_level(struct log *log, enum log_level level);
 void log_set_json(struct log *log, bool json);
+bool log_is_json(const struct log *log);
+int log_fd(const struct log *log);
 bool log_wants(const struct log *log, enum log_level level);
 
 /* Lines that were dropped so far, by rate or because the reader is slow. */

@@ -132,6 +132,14 @@ void vm_enter(struct vm *vm, struct vm_entry *e, lua_State *L, struct task *task
     else if (vm->killed) watchdog_hook(L);
 }
 
+/* The slice was stopped; now it is over. */
+static void count_killed(struct vm *vm) {
+    struct metrics *m = vm->site->core->metrics;
+    metrics_limit(m, "script_time", vm->site->name);
+    if (vm->stuck) metrics_limit(m, "script_stuck", vm->site->name);
+    vm->killed = vm->stuck = 0;
+}
+
 void vm_leave(struct vm *vm, const struct vm_entry *e) {
     vm->task = e->task;
     vm->may_wait = e->may_wait;
@@ -142,8 +150,7 @@ void vm_leave(struct vm *vm, const struct vm_entry *e) {
     }
     watchdog_end(vm->watchdog, e->interrupted);
     if (!vm->killed) return;
-    vm->killed = 0;
-    metrics_limit(vm->site->core->metrics, "script_time", vm->site->name);
+    count_killed(vm);
 }
 
 void vm_out_of_memory(struct vm *vm) {

@@ -43,6 +43,7 @@ struct vm {
     uint64_t budget_ms;           /* of a slice */
     lua_State *volatile running;  /* the innermost coroutine that runs; NULL: Lua is not entered */
     volatile sig_atomic_t killed; /* the slice is over: raise until the outermost entry is left */
+    volatile sig_atomic_t stuck;  /* and went on for script_stuck: it stands in the log */
     bool lent;                    /* the string being made is a message, not the script's work */
     bool may_wait;                /* every coroutine from the task's to the running one may yield */
     struct list tasks;            /* struct task that run or wait */

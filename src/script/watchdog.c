@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "script/watchdog.h"
 
-#include "script/vm.h"
+#include "script/distress.h"
+#include "script/task.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +26,8 @@ struct watchdog {
     volatile sig_atomic_t entered; /* since the last tick */
     volatile sig_atomic_t armed;
     bool rested; /* this slice has */
+    const struct log *log;
+    struct distress distress; /* the handler's, so that it needs no stack */
 };
 
 static void arm(struct watchdog *w, uint64_t every_ms) {
@@ -43,6 +47,32 @@ void watchdog_hook(lua_State *L) {
     lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+/* ---- what goes on in spite of it ---- */
+
+static struct slice handler_of(const struct task *t) {
+    return t->kind->handler ? t->kind->handler(t) : slice_of("");
+}
+
+static void report(struct watchdog *w, const struct vm *vm, uint64_t ms) {
+    const struct task *t = vm->task;
+    distress_begin(&w->distress, w->log, "script stuck");
+    distress_text(&w->distress, "site", slice_of(vm->name));
+    distress_text(&w->distress, "in", slice_of(t ? t->kind->name : "load"));
+    if (t) distress_text(&w->distress, "handler", handler_of(t));
+    distress_number(&w->distress, "ms", ms);
+    distress_send(&w->distress);
+}
+
+static void look_whether_stuck(struct watchdog *w, struct vm *vm, uint64_t ms) {
+    if (ms >= vm->limits->script_stuck && !vm->stuck) {
+        vm->stuck = 1;
+        report(w, vm, ms);
+    }
+    if (ms >= vm->limits->script_stuck_abort) abort();
+}
+
+/* ---- the timer ---- */
+
 static void tick(struct watchdog *w) {
     struct vm *vm = w->vm;
     if (!vm) {
@@ -51,11 +81,12 @@ static void tick(struct watchdog *w) {
         return;
     }
     /* the first tick of a slice comes at any moment of it, so it is worth nothing */
-    uint64_t ticks = w->ticks++;
-    if (ticks * w->tick_ms < vm->budget_ms) return;
+    uint64_t ms = w->ticks++ * w->tick_ms;
+    if (ms < vm->budget_ms) return;
     vm->killed = 1;
     lua_State *running = vm->running;
     if (running) watchdog_hook(running);
+    look_whether_stuck(w, vm, ms);
 }
 
 static void on_signal(int number, siginfo_t *info, void *context) {
@@ -66,9 +97,10 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     errno = saved;
 }
 
-static struct watchdog *watchdog_new(void) {
+static struct watchdog *watchdog_new(const struct log *log) {
     struct watchdog *w = mem_new(sizeof *w);
     w->tick_ms = TICK_MAX_MS;
+    w->log = log;
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
     sigemptyset(&action.sa_mask);
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
@@ -95,7 +127,7 @@ static void watchdog_free(struct watchdog *w) {
 }
 
 struct watchdog *watchdog_use(struct core *core) {
-    if (!core->watchdog) core->watchdog = watchdog_new();
+    if (!core->watchdog) core->watchdog = watchdog_new(core->log);
     core->watchdog->users++;
     return core->watchdog;
 }
