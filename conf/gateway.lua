@@ -237,6 +237,12 @@ return {
     -- script_stuck = "2s",
     -- And this long: the process ends with SIGABRT, so that its supervisor starts it anew; "20ms" to "10m" or "off".
     -- script_stuck_abort = "off",
+    -- Of each second that a site's handlers may run; then they wait for their turn; 1s: all of it; "10ms" to "1s".
+    -- script_share = "300ms",
+    -- For that turn; then clients read overload; "10ms" to "1m".
+    -- script_share_wait = "1s",
+    -- Handlers of a site that wait for their turn; 1 to 100000.
+    -- script_waiting = 256,
     -- Times within ten seconds that a handler may be stopped; then it is suspended; 1 to 1000000.
     -- script_violations = 5,
     -- How long nobody enters a suspended handler; "10ms" to "1h".

@@ -512,6 +512,120 @@ static void a_process_that_is_stuck_ends_when_that_is_wanted(void **state) {
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
 
+/* ---- the share ---- */
+
+static void offer(struct rig *r, struct script *s, const char *source) {
+    memset(s, 0, sizeof *s);
+    s->source = source;
+    task_offer(r->vm, &s->task, &script_kind);
+}
+
+#define SPIN(ms) "require 'moonlatch.spin'.spin(" #ms ") "
+
+static void rig_open_share(struct rig *r, uint64_t wait_ms) {
+    rig_init(r);
+    r->limits.script_share = 100;
+    r->limits.script_share_wait = wait_ms;
+    r->limits.script_waiting = 4;
+    rig_open(r);
+    assert_true(vm_protect(r->vm, add_spin, NULL, NULL));
+}
+
+/* Runs handlers of 40 ms until the share is used up. */
+static void use_up(struct rig *r) {
+    struct script s;
+    for (int i = 0; i < 5; i++) rig_run(r, &s, SPIN(40) "return 1");
+}
+
+static void who_is_over_the_share_waits_in_order(void **state) {
+    struct rig r;
+    struct script s[3];
+    (void)state;
+    rig_open_share(&r, 10000);
+    script_start(&r, &s[0], SPIN(40) "return 'first'");
+    assert_string_equal(s[0].text, "first"); /* what nobody waits for runs at once */
+    use_up(&r);
+    double start = rig_now_ms();
+    offer(&r, &s[0], "local t = require 'shared' t.order = '1' return t.order");
+    script_start(&r, &s[1], "local t = require 'shared' t.order = t.order .. '2' return t.order");
+    offer(&r, &s[2], "local t = require 'shared' t.order = t.order .. '3' return t.order");
+    assert_false(s[0].ended || s[1].ended || s[2].ended);
+    while (!s[2].ended) loop_turn(r.core.loop);
+    assert_string_equal(s[2].text, "123");
+    assert_true(rig_now_ms() - start > 20);
+    assert_true(*metrics_cell(r.core.metrics, "limit_hits_total", "limit", "script_share", "spec") > 0);
+    rig_fini(&r);
+}
+
+static void who_can_be_told_no_does_not_wait_for_ever(void **state) {
+    struct rig r;
+    struct script s[6];
+    (void)state;
+    rig_open_share(&r, 300);
+    use_up(&r);
+    loop_update_time(r.core.loop);
+    script_start(&r, &s[0], SPIN(40) "return 'patient'");
+    for (int i = 1; i < 4; i++) offer(&r, &s[i], SPIN(45) SPIN(1) "return 'ran'");
+    offer(&r, &s[4], "return 'no room'");
+    assert_true(s[4].ended);
+    assert_string_equal(s[4].code, "overload");
+    script_start(&r, &s[5], "return 'patient'");
+    loop_update_time(r.core.loop);
+    double start = rig_now_ms();
+    while (!s[3].ended) loop_turn(r.core.loop);
+    assert_string_equal(s[3].code, "overload");
+    double waited = rig_now_ms() - start;
+    assert_true(waited >= 299 && waited < 1000);
+    while (!s[5].ended) loop_turn(r.core.loop);
+    assert_string_equal(s[0].text, "patient");
+    assert_string_equal(s[5].text, "patient");
+    rig_fini(&r);
+}
+
+static void one_long_handler_in_a_turn_is_enough(void **state) {
+    struct rig r;
+    struct script a, b, c;
+    (void)state;
+    rig_open_share(&r, 300);
+    script_start(&r, &a, SPIN(40) "return 1");
+    script_start(&r, &b, SPIN(40) "return 2");
+    script_start(&r, &c, "return 3");
+    assert_true(a.ended && !b.ended && !c.ended);
+    loop_turn(r.core.loop);
+    assert_true(b.ended && !c.ended);
+    loop_turn(r.core.loop);
+    assert_true(c.ended);
+    rig_fini(&r);
+}
+
+/* Neither waiting in turns nor a filter is a way round, or a way to lose something. */
+static void what_waited_waits_for_the_share_too(void **state) {
+    struct rig r;
+    struct script s, filter;
+    (void)state;
+    rig_open_share(&r, 300);
+    script_start(&r, &s,
+                 "local time, spin = require 'moonlatch.time', require 'moonlatch.spin'.spin "
+                 "local function two() time.sleep(0) return 'a', 'b' end "
+                 "for i = 1, 10 do spin(40) time.sleep(0) end "
+                 "return coroutine.wrap(two)()");
+    double start = rig_now_ms();
+    while (!s.ended) loop_turn(r.core.loop);
+    assert_string_equal(s.text, "a b");
+    assert_true(rig_now_ms() - start > 1000); /* of which it had a tenth, and the bucket */
+    use_up(&r);
+    memset(&filter, 0, sizeof filter);
+    filter.source = "return 'at once'";
+    task_start(r.vm, &filter.task, &filter_kind);
+    assert_string_equal(filter.text, "at once");
+    script_start(&r, &s, "return 1");
+    task_cancel(&s.task);
+    assert_true(s.ended && s.how == TASK_CANCELLED);
+    script_start(&r, &s, "return 1"); /* cancelled by the end */
+    rig_fini(&r);
+    assert_int_equal(s.how, TASK_CANCELLED);
+}
+
 /* A coroutine made at load time, or in another task, is watched like any other. */
 static void a_kept_coroutine_is_stopped(void **state) {
     struct belfry f;
@@ -594,6 +708,10 @@ int main(void) {
         cmocka_unit_test(a_slow_script_is_not_the_fault_of_another_site),
         cmocka_unit_test(what_is_stuck_in_C_is_reported_while_it_is),
         cmocka_unit_test(a_process_that_is_stuck_ends_when_that_is_wanted),
+        cmocka_unit_test(who_is_over_the_share_waits_in_order),
+        cmocka_unit_test(who_can_be_told_no_does_not_wait_for_ever),
+        cmocka_unit_test(one_long_handler_in_a_turn_is_enough),
+        cmocka_unit_test(what_waited_waits_for_the_share_too),
         cmocka_unit_test(a_kept_coroutine_is_stopped),
         cmocka_unit_test(a_task_costs_little),
     };

@@ -40,6 +40,7 @@ static inline void rig_init(struct rig *r) {
     r->core.random = &r->random;
     limits_init(&r->limits);
     r->limits.script_violations = 1000000; /* many a spec does nothing else */
+    r->limits.script_share = 1000;
     r->conf.name = name;
     r->conf.script = folder;
     r->site = (struct site){.core = &r->core, .conf = &r->conf, .name = name, .limits = &r->limits};

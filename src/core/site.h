@@ -13,6 +13,7 @@ struct dialect;
 struct hooks;
 struct transport;
 struct cache;
+struct share;
 
 enum auth_mode {
     AUTH_TOKEN,   /* the first message brings a token */
@@ -108,6 +109,7 @@ struct site {
     struct map users;          /* sockets by user: private to user.c */
     void *stored;              /* the store's own */
     struct cache *cache;       /* the script layer's: kept over reloads; NULL: none */
+    struct share *share;       /* the same: the worker's time that it takes; NULL: no script */
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
     struct rate publishes;

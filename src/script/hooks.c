@@ -104,7 +104,7 @@ static void on_call(struct op *op) {
     struct call_work *w = mem_new(sizeof *w);
     w->op = op;
     op->task = w;
-    task_start(runtime_of_site(op->socket->site)->vm, &w->task, &call_kind);
+    task_offer(runtime_of_site(op->socket->site)->vm, &w->task, &call_kind);
 }
 
 /* ---- authorize: the listeners vote ---- */
@@ -171,7 +171,7 @@ static enum verdict on_authorize(struct op *op) {
     struct permit_work *w = mem_new(sizeof *w);
     w->op = op;
     op->task = w;
-    task_start(runtime_of_site(op->socket->site)->vm, &w->task, &permit_kinds[op->kind]);
+    task_offer(runtime_of_site(op->socket->site)->vm, &w->task, &permit_kinds[op->kind]);
     if (!w->over) {
         w->waits = true;
         return WAIT;
@@ -249,12 +249,16 @@ static void event_ended(struct task *t, enum task_end how, const struct script_e
     else e->rt->spare_event = e;
 }
 
-static void event_start(struct runtime *rt, const struct task_kind *kind, struct event event) {
+static struct event *event_new(struct runtime *rt, struct event event) {
     struct event *e = rt->spare_event ? rt->spare_event : mem_raw(sizeof *e);
     rt->spare_event = NULL;
     *e = event;
     e->rt = rt;
-    task_start(rt->vm, &e->task, kind);
+    return e;
+}
+
+static void event_start(struct runtime *rt, const struct task_kind *kind, struct event event) {
+    task_start(rt->vm, &event_new(rt, event)->task, kind);
 }
 
 static void push_emit(lua_State *L, const char *name) {
@@ -341,8 +345,9 @@ static void on_disconnect(struct socket *s, int code, const char *reason) {
 }
 
 static void on_message(struct socket *s, struct slice data, bool binary) {
-    event_start(runtime_of_site(s->site), &message_kind,
-                (struct event){.socket = s, .text = data, .binary = binary});
+    struct runtime *rt = runtime_of_site(s->site);
+    struct event event = {.socket = s, .text = data, .binary = binary};
+    task_offer(rt->vm, &event_new(rt, event)->task, &message_kind);
 }
 
 static void on_occupied(struct site *site, struct slice channel) {
@@ -445,7 +450,7 @@ static void on_asked(struct site *site, struct slice node, struct slice id, stru
     a->node = buf_copy(node);
     a->id = buf_copy(id);
     a->question = question;
-    task_start(runtime_of_site(site)->vm, &a->task, &asked_kind);
+    task_offer(runtime_of_site(site)->vm, &a->task, &asked_kind);
 }
 
 /* ---- login ---- */
@@ -525,7 +530,7 @@ static void on_login(struct login *l) {
     struct login_work *w = mem_new(sizeof *w);
     w->login = l;
     l->task = w;
-    task_start(runtime_of_site(l->site)->vm, &w->task, &login_kind);
+    task_offer(runtime_of_site(l->site)->vm, &w->task, &login_kind);
 }
 
 const struct hooks script_hooks = {

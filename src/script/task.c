@@ -7,6 +7,17 @@
 
 #include <assert.h>
 
+static void turn_came(struct turn *turn, bool late);
+
+/* Whether t must stand in its site's queue now, and puts it there. */
+static bool queue_up(struct task *t) {
+    if (!t->kind->waits || share_is_free(t->vm->share)) return false;
+    t->turn.came = turn_came;
+    share_queue(t->vm->share, &t->turn, !t->refusable);
+    t->refusable = false; /* once it runs it is not refused any more */
+    return true;
+}
+
 static int take(lua_State *L, int status, lua_KContext context) {
     struct task *t = (struct task *)context;
     (void)status;
@@ -14,11 +25,18 @@ static int take(lua_State *L, int status, lua_KContext context) {
     return 0;
 }
 
+/* stack: function, arguments */
+static int call(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, context, take);
+    return take(L, LUA_OK, context);
+}
+
 static int trampoline(lua_State *L) {
     struct task *t = task_of(L);
-    int arguments = t->kind->push(L, t);
-    lua_callk(L, arguments, LUA_MULTRET, (lua_KContext)t, take);
-    return take(L, LUA_OK, (lua_KContext)t);
+    t->kind->push(L, t); /* before any waiting: what it pushes may be lent for this call */
+    if (queue_up(t)) return lua_yieldk(L, 0, (lua_KContext)t, call);
+    return call(L, LUA_OK, (lua_KContext)t);
 }
 
 /* ---- the pool ---- */
@@ -59,6 +77,7 @@ static void over(struct task *t) {
 
 static void end(struct task *t, enum task_end how, const struct script_error *error) {
     list_remove(&t->link);
+    share_leave(t->vm->share, &t->turn);
     t->vm->task_count--;
     t->vm->ended++;
     t->state = TASK_IDLE;
@@ -119,7 +138,7 @@ static void run(struct task *t, int arguments) {
         drop_coroutine(t->vm, t->L);
         end(t, TASK_CANCELLED, NULL);
     } else {
-        assert(t->wait);
+        assert(t->wait || list_linked(&t->turn.link));
         t->state = TASK_WAITING;
     }
 }
@@ -129,9 +148,29 @@ static void refuse(struct task *t, const char *code, const char *why) {
     t->kind->ended(t, TASK_FAILED, &error);
 }
 
-void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
-    *t = (struct task){.kind = kind, .vm = vm};
+static void turn_came(struct turn *turn, bool late) {
+    struct task *t = container_of(turn, struct task, turn);
+    if (!late) {
+        run(t, 0);
+        return;
+    }
+    struct script_error error = {.code = "overload", .text = SLICE("the site is over its share")};
+    drop_coroutine(t->vm, t->L);
+    end(t, TASK_FAILED, &error);
+}
+
+/* Whoever would have to queue up behind too many, or where his arguments may take what memory the
+ * site has left, need not begin. */
+static bool is_overloaded(const struct vm *vm) {
+    uint64_t most = vm->limits->script_memory;
+    if (share_is_free(vm->share)) return false;
+    return share_is_full(vm->share) || vm->used > most - most / 4;
+}
+
+static void start(struct vm *vm, struct task *t, const struct task_kind *kind, bool refusable) {
+    *t = (struct task){.kind = kind, .vm = vm, .refusable = refusable};
     list_init(&t->link);
+    list_init(&t->turn.link);
     if (vm->task_count >= vm->limits->script_tasks) {
         metrics_limit(vm->site->core->metrics, "script_tasks", vm->site->name);
         refuse(t, "overload", "too many tasks");
@@ -139,6 +178,11 @@ void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
     }
     if (suspension_holds(&vm->suspensions, vm->site, kind->name, handler_of(t))) {
         refuse(t, "suspended", "it was stopped too often");
+        return;
+    }
+    if (refusable && is_overloaded(vm)) {
+        metrics_limit(vm->site->core->metrics, "script_waiting", vm->site->name);
+        refuse(t, "overload", "the site is over its share");
         return;
     }
     t->L = borrow_coroutine(vm);
@@ -150,6 +194,14 @@ void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
     vm->task_count++;
     lua_pushcfunction(t->L, trampoline);
     run(t, 0);
+}
+
+void task_start(struct vm *vm, struct task *t, const struct task_kind *kind) {
+    start(vm, t, kind, false);
+}
+
+void task_offer(struct vm *vm, struct task *t, const struct task_kind *kind) {
+    start(vm, t, kind, true);
 }
 
 void task_cancel(struct task *t) {
@@ -175,11 +227,19 @@ void task_caught(lua_State *L) {
     if (task_of(L)) over(task_of(L));
 }
 
+static int give(lua_State *L, int status, lua_KContext results) {
+    (void)L;
+    (void)status;
+    return (int)results;
+}
+
 static int go_on(lua_State *L, int status, lua_KContext context) {
     struct wait *w = (struct wait *)context;
+    struct task *t = w->task;
     (void)status;
     int results = w->push(L, w);
-    over(w->task);
+    over(t);
+    if (queue_up(t)) return lua_yieldk(L, 0, results, give);
     return results;
 }
 

@@ -26,7 +26,8 @@ enum task_end {
 
 struct task_kind {
     const char *name; /* for messages: "filter", "subscribe" */
-    bool waits;       /* false: what would wait raises "... may not wait in filter" */
+    bool waits;       /* false: what would wait raises "... may not wait in filter", and it runs
+                         at once, also when its site is over its share */
     /* Pushes a function and its arguments on the empty stack; returns the number of arguments.
      * There is room for 20 values, then luaL_checkstack. */
     int (*push)(lua_State *L, struct task *t);
@@ -48,12 +49,21 @@ struct task {
     uint8_t state;
     bool ready;     /* task_resume came while it still ran */
     bool cancelled; /* task_cancel came while it ran */
+    bool refusable; /* it came by task_offer */
+    struct turn turn;
 };
 
 /* Starts t, idle, with kind; it runs until it ends or waits. ended may be called before this
  * returns; for a kind that never waits it always is. Above script_tasks it fails at once with the
- * code "overload". May be called from inside a C function of this vm. */
+ * code "overload". May be called from inside a C function of this vm.
+ *
+ * While the site is over its share of the worker (share.h), the task waits between push and the
+ * function, and likewise each time something it waited for has come. */
 void task_start(struct vm *vm, struct task *t, const struct task_kind *kind);
+
+/* The same for what a client or a node wants, who can be told no: when it would have to wait for
+ * its site's share for too long it fails with the code "overload". */
+void task_offer(struct vm *vm, struct task *t, const struct task_kind *kind);
 
 /* Ends t, if it has not ended: its coroutine is dropped, and ended is called with TASK_CANCELLED;
  * at once when it waits, as soon as it comes back to us when it runs. Idle: nothing. */

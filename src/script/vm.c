@@ -95,6 +95,7 @@ struct vm *vm_new(struct site *site, unsigned generation, const char *library, s
     vm->library = slice_cstr(slice_of(library));
     list_init(&vm->tasks);
     vm->watchdog = watchdog_use(site->core);
+    vm->share = share_use(site);
     vm_set_budget(vm, vm->limits->script_start);
     vm->L = lua_newstate(allocate, vm);
     assert(vm->L); /* the least script_memory is enough for an empty state */
@@ -111,6 +112,7 @@ void vm_free(struct vm *vm) {
     while (!list_empty(&vm->tasks)) task_cancel(container_of(vm->tasks.next, struct task, link));
     lua_close(vm->L);
     suspensions_fini(&vm->suspensions);
+    share_release(vm->share);
     watchdog_release(vm->site->core);
     mem_free(vm->library);
     mem_free(vm->name);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/rate.h"
 #include "core/site.h"
+#include "script/share.h"
 #include "script/suspend.h"
 
 #include <lauxlib.h>
@@ -38,6 +39,7 @@ struct vm {
 
     /* private */
     struct watchdog *watchdog;
+    struct share *share;          /* the site's */
     char *library;                /* the folder that holds moonlatch/ */
     size_t used;                  /* bytes that Lua has */
     uint64_t budget_ms;           /* of a slice */

@@ -14,6 +14,7 @@
 
 #define TICK_MAX_MS 10
 #define TICKS_PER_BUDGET 5
+#define IDLE_TICKS 10 /* until the timer rests: it must not start with the slices it samples */
 
 /* The handler runs on the worker's own thread, so everything here is shared between a thread and
  * its signal handler, never between threads: volatile and the order of the stores are enough. */
@@ -23,7 +24,7 @@ struct watchdog {
     unsigned users;
     struct vm *volatile vm;        /* whose slice runs; NULL: none */
     volatile uint64_t ticks;       /* that the slice has seen */
-    volatile sig_atomic_t entered; /* since the last tick */
+    volatile sig_atomic_t idle;    /* ticks since Lua was entered */
     volatile sig_atomic_t armed;
     bool rested; /* this slice has */
     const struct log *log;
@@ -76,10 +77,10 @@ static void look_whether_stuck(struct watchdog *w, struct vm *vm, uint64_t ms) {
 static void tick(struct watchdog *w) {
     struct vm *vm = w->vm;
     if (!vm) {
-        if (!w->entered) arm(w, 0);
-        w->entered = 0;
+        if (++w->idle >= IDLE_TICKS) arm(w, 0);
         return;
     }
+    if (vm->task) vm->share->sampled_ms += w->tick_ms;
     /* the first tick of a slice comes at any moment of it, so it is worth nothing */
     uint64_t ms = w->ticks++ * w->tick_ms;
     if (ms < vm->budget_ms) return;
@@ -147,7 +148,7 @@ void watchdog_pace(struct watchdog *w, uint64_t budget_ms) {
 }
 
 static void watch(struct watchdog *w, struct vm *vm) {
-    w->entered = 1;
+    w->idle = 0;
     w->vm = vm;
     atomic_signal_fence(memory_order_seq_cst);
     if (!w->armed) arm(w, w->tick_ms);

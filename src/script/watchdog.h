@@ -15,7 +15,7 @@
  * budget, it sets vm->killed, which C loops look at, and sets a hook on the running coroutine,
  * which raises at every call and line, so that no pcall holds it, until the vm is left. Counting
  * signals rather than reading the clock means that a machine that stood still does not blame a
- * script.
+ * script. Signals that find a task running are also the samples of share.h.
  *
  * A slice that goes on all the same is in a C function that does not look at vm->killed. No code of
  * ours runs but the handler, so after script_stuck that writes the line msg="script stuck" itself

@@ -1,0 +1,169 @@
+-- SPDX-License-Identifier: MIT
+-- A site whose handlers take much of the worker's time: it keeps to its share, and other sites do not notice.
+
+local figures = require "spec.support.figures"
+local gateway = require "spec.support.gateway"
+local token = require "spec.support.token"
+local wait = require "spec.support.wait"
+
+local GREEDY = [[
+local time = require "moonlatch.time"
+local burnt = 0
+local function burn(seconds)
+  local start = time.monotonic()
+  while time.monotonic() - start < seconds do end
+  burnt = burnt + (time.monotonic() - start)
+  return "burnt"
+end
+return {
+  authentication = function() return { name = "ann" } end,
+  controllers = {
+    burn = function() return burn(0.045) end,
+    burnt = function() return burnt end,
+    echo = function(_, data) return data end,
+    sleepless = function()
+      for _ = 1, 1000 do
+        burn(0.045)
+        time.sleep(0)
+      end
+    end,
+  },
+  filter = function(_, _, message) return message end,
+  setup = function(server)
+    server:on("subscribe", function(_, data)
+      if data.channel:find("slow") then burn(0.045) end
+      return true
+    end)
+  end,
+}
+]]
+
+local PEACEFUL = [[
+return {
+  authentication = function() return { name = "bob" } end,
+  controllers = { echo = function(_, data) return data end },
+}
+]]
+
+local function start(limits)
+  return gateway.start {
+    gateway = { admin = { listen = "127.0.0.1:0" }, limits = { script_violations = 1000000, max = { script_share = "1s" } } },
+    sites = { greedy = { path = "/", limits = limits or {} }, good = { path = "/good" } },
+    scripts = { greedy = GREEDY, good = PEACEFUL },
+  }
+end
+
+local function login(g, site)
+  local prefix = site and "/" .. site or ""
+  return assert(token.login(g.port, { path = prefix .. "/ws", plain = true, token_path = prefix .. "/socket/token" }))
+end
+
+local function call(c, name, uuid) c:send { rpc = name, req = 1, uuid = uuid } end
+
+-- Calls echo for so long, and feed() before each; how long the calls took in seconds, sorted.
+local function echo(c, seconds, feed)
+  local took, ends = {}, wait.now() + seconds
+  while wait.now() < ends do
+    feed()
+    local before = wait.now()
+    assert(c:rpc("echo", 1) == 1)
+    took[#took + 1] = wait.now() - before
+  end
+  table.sort(took)
+  return took
+end
+
+local function quantile(took, q) return took[math.ceil(#took * q)] end
+
+-- What the client was answered since the last time: how often each.
+local function answers(c, counts)
+  while true do
+    local m = c:receive(0)
+    if not m then return counts end
+    local what = m.error or m.resp
+    counts[what] = (counts[what] or 0) + 1
+  end
+end
+
+describe("a site that takes much time", function()
+  after_each(gateway.stop_all)
+
+  it("keeps to its share, and another one is served all the while", function()
+    local g = start()
+    local greedy, good, other = {}, login(g, "good"), login(g)
+    for i = 1, 4 do greedy[i] = login(g) end
+    local counts, sent, next_at = {}, 0, 0
+    local took = echo(good, 4, function()
+      if wait.now() < next_at then return end
+      next_at = wait.now() + 0.1
+      for _, c in ipairs(greedy) do
+        for _ = 1, 3 do call(c, "burn", "b") end
+        sent = sent + 3
+        answers(c, counts)
+      end
+    end)
+    assert.is_true(quantile(took, 0.99) < 0.1, "p99 " .. quantile(took, 0.99))
+    assert.is_truthy(g:log():find('msg="scripts take too much time" site=greedy script_share=300', 1, true))
+    assert.is_true(figures.limit(g, "script_share", "greedy") > 0)
+
+    -- all that was asked is answered within the second that it may wait, and then it is as before
+    local function all_answered()
+      local n = 0
+      for _, c in ipairs(greedy) do answers(c, counts) end
+      for _, count in pairs(counts) do n = n + count end
+      return n == sent
+    end
+    assert.is_true(wait.for_true(all_answered, 3))
+    assert.is_true(counts.burnt > 10 and counts.overload > 20, counts.burnt .. " " .. counts.overload)
+    local burnt = other:rpc("burnt")
+    assert.is_true(burnt > 0.9 and burnt < 2.4, "burnt " .. burnt) -- of 5 s at most, and the bucket
+    assert.is_true(wait.for_true(function()
+      local before = wait.now()
+      return other:rpc("echo", 1) == 1 and wait.now() - before < 0.05
+    end, 3))
+    assert.are.equal("burnt", (other:rpc("burn")))
+  end)
+
+  it("is not served before its turn by waiting in small steps", function()
+    local g = start()
+    local good, other = login(g, "good"), login(g)
+    call(other, "sleepless", "s")
+    local took = echo(good, 2, function() end)
+    assert.is_true(quantile(took, 0.99) < 0.1, "p99 " .. quantile(took, 0.99))
+    local burnt = login(g):rpc("burnt")
+    assert.is_true(burnt > 0.5 and burnt < 1.4, "burnt " .. burnt)
+  end)
+
+  it("has its subscribes wait in order, and refused when that is too long", function()
+    local g = start { script_share = "100ms", script_share_wait = "300ms" }
+    local c = login(g)
+    for i = 1, 8 do c:send { rpc = "_subscribe", req = { channel = "slow" .. i }, uuid = i } end
+    local refused = 0
+    for i = 1, 8 do
+      local m = assert(c:receive(5))
+      assert.are.equal(i, m.uuid or m.data.uuid)
+      if m.error == "overload" then refused = refused + 1 end
+    end
+    assert.is_true(refused > 0 and refused < 8)
+  end)
+
+  it("is told no at once when too many wait", function()
+    local g = start { script_waiting = 3 }
+    local c = login(g)
+    for i = 1, 10 do call(c, "burn", "b" .. i) end
+    local first = assert(c:wait(function(m) return m.error end, 2))
+    assert.are.equal("overload", first.error)
+    assert.are.equal("b5", first.uuid)
+    assert.is_true(figures.limit(g, "script_waiting", "greedy") > 0)
+  end)
+
+  it("has the whole worker where its conf says so", function()
+    local g = start { script_share = "1s" }
+    local c = login(g)
+    local before = wait.now()
+    for i = 1, 20 do call(c, "burn", "b" .. i) end
+    for _ = 1, 20 do assert.are.equal("burnt", assert(c:receive(5)).resp) end
+    assert.is_true(wait.now() - before < 2)
+    assert.are.equal(0, figures.limit(g, "script_share", "greedy"))
+  end)
+end)
