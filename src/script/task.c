@@ -159,14 +159,6 @@ static void turn_came(struct turn *turn, bool late) {
     end(t, TASK_FAILED, &error);
 }
 
-/* Whoever would have to queue up behind too many, or where his arguments may take what memory the
- * site has left, need not begin. */
-static bool is_overloaded(const struct vm *vm) {
-    uint64_t most = vm->limits->script_memory;
-    if (share_is_free(vm->share)) return false;
-    return share_is_full(vm->share) || vm->used > most - most / 4;
-}
-
 static void start(struct vm *vm, struct task *t, const struct task_kind *kind, bool refusable) {
     *t = (struct task){.kind = kind, .vm = vm, .refusable = refusable};
     list_init(&t->link);
@@ -180,7 +172,7 @@ static void start(struct vm *vm, struct task *t, const struct task_kind *kind, b
         refuse(t, "suspended", "it was stopped too often");
         return;
     }
-    if (refusable && is_overloaded(vm)) {
+    if (refusable && share_is_full(vm->share)) {
         metrics_limit(vm->site->core->metrics, "script_waiting", vm->site->name);
         refuse(t, "overload", "the site is over its share");
         return;
