@@ -273,3 +273,52 @@ describe("reload", function()
     assert.is_nil(g:log():find("reload failed", 1, true))
   end)
 end)
+
+describe("a script that runs out of memory again and again", function()
+  after_each(gateway.stop_all)
+
+  local HOARD = [[
+    local site, kept = {}, {}
+    function site.authentication() return { name = "x" } end
+    site.controllers = {
+      keep = function() while true do kept[#kept + 1] = ("x"):rep(50000) .. #kept end end,
+      kept = function() return #kept end,
+      slow = function() require "moonlatch.time".sleep(0.3); return #kept > 0 end,
+      mark = function(_, value, socket) socket.mark = value or socket.mark; return socket.mark end,
+    }
+    return site]]
+
+  local function start_hoard()
+    local g = start { scripts = { s = HOARD }, sites = { s = { path = "/", limits = { script_memory = "2M" } } },
+      gateway = { admin = { listen = "127.0.0.1:0" }, limits = { script_reload = "5s", script_time = "5s" } } }
+    return g, assert(token.login(g.port))
+  end
+
+  local function starve(c, count)
+    for _ = 1, count do assert.are.equal("script_memory", select(2, c:rpc "keep")) end
+  end
+
+  it("is made anew, and its sockets and what it had begun stay", function()
+    local g, c = start_hoard()
+    c:rpc("mark", "mine")
+    starve(c, 2)
+    assert.is_true(c:rpc "kept" > 10)
+    local slow = begin(c, "slow")
+    starve(c, 1)
+    assert.is_true(g:wait_log('msg="script recreated" site=s@2', 2))
+    assert.are.same({ 0, "mine" }, { (c:rpc "kept"), (c:rpc "mark") })
+    assert.is_true(finish(c, slow))
+    starve(c, 4) -- and not time and again
+    assert.is_true(c:rpc "kept" > 10)
+    assert.are.equal(1, times(g, "script recreated"))
+    assert.are.equal(1, metric(g, 'script_reloads_total{result="recreated",site="s"}'))
+  end)
+
+  it("stays as it is when its files are broken", function()
+    local g, c = start_hoard()
+    save(g, "return {")
+    starve(c, 3)
+    assert.is_true(g:wait_log('msg="script not recreated" site=s', 2))
+    assert.is_true(c:rpc "kept" > 10)
+  end)
+end)

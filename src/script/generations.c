@@ -8,7 +8,10 @@
  *
  * For script_rollback_time after a reload the new generation is on trial: when more than
  * script_rollback percent of its tasks raise, TRIAL_FAILURES at least, and it was not that bad
- * before, the old one comes back by itself. */
+ * before, the old one comes back by itself.
+ *
+ * A generation that has run out of memory again and again is replaced by a new one of the same
+ * files, at most once in RECREATE_MS. It is not kept for a rollback. */
 #include "script/cache.h"
 #include "script/handle.h"
 #include "script/lib_timer.h"
@@ -19,6 +22,7 @@
 #define SWEEP_MS 100
 #define HAND_OVER 1000 /* sockets in one sweep */
 #define TRIAL_FAILURES 10
+#define RECREATE_MS 10000
 
 struct generations {
     struct site *site;
@@ -31,6 +35,8 @@ struct generations {
     struct timer sweep;       /* set while some are leaving */
     uint64_t trial_until_ms;  /* of the current one; 0: it is trusted */
     struct deferred trouble;  /* a task of the current one has raised */
+    struct deferred starving; /* it has run out of memory too often */
+    uint64_t recreated_ms;    /* when that last had it replaced; 0: never */
     struct limits limits;     /* the current one's: connections keep pointers to them */
 };
 
@@ -83,7 +89,7 @@ static void on_sweep(struct timer *t) {
 static void leave(struct generations *g, struct runtime *rt) {
     rt->phase = RUNTIME_LEFT;
     rt->left_ms = loop_now_ms(core_of(g)->loop);
-    rt->vm->trouble = NULL;
+    rt->vm->trouble = rt->vm->starving = NULL;
     tickers_pause(rt);
 }
 
@@ -102,6 +108,7 @@ static void make_current(struct generations *g, struct runtime *rt) {
     rt->generations = g;
     rt->phase = RUNTIME_CURRENT;
     rt->vm->trouble = &g->trouble;
+    rt->vm->starving = &g->starving;
     site->script = rt;
     site->hooks = &script_hooks;
     site->has = rt->has;
@@ -146,6 +153,40 @@ static void on_trouble(struct deferred *d) {
     bring_back(g);
 }
 
+/* ---- out of memory ---- */
+
+/* What starved left already, or has had its new start and is no better for it. */
+static bool is_mended(const struct generations *g) {
+    uint64_t now_ms = loop_now_ms(core_of(g)->loop);
+    if (!runtime_of_site(g->site)->vm->starved) return true;
+    return g->recreated_ms && now_ms - g->recreated_ms < RECREATE_MS;
+}
+
+static void recreate(struct generations *g, struct runtime *rt) {
+    struct runtime *old = g->site->script;
+    LOG(core_of(g)->log, LOG_ERROR, "script recreated", log_c("site", rt->vm->name),
+        log_c("reason", "it was out of memory again and again"));
+    g->last++;
+    leave(g, old);
+    let_go(g, old);
+    make_current(g, rt);
+}
+
+static void on_starving(struct deferred *d) {
+    struct generations *g = container_of(d, struct generations, starving);
+    struct text error = {0};
+    if (is_mended(g)) return;
+    g->recreated_ms = loop_now_ms(core_of(g)->loop);
+    struct runtime *rt = runtime_load(g->site, g->host, g->options, g->last + 1,
+                                      g->site->conf->limits.script_reload, &error);
+    count(g, rt ? "recreated" : "failed");
+    if (rt) recreate(g, rt);
+    else
+        LOG(core_of(g)->log, LOG_ERROR, "script not recreated", log_c("site", g->site->name),
+            log_s("error", text_slice(&error)));
+    text_fini(&error);
+}
+
 /* ---- what the house asks ---- */
 
 static struct generations *generations_new(struct site *site, const struct script_host *host) {
@@ -156,6 +197,7 @@ static struct generations *generations_new(struct site *site, const struct scrip
     list_init(&g->leaving);
     g->sweep.fired = on_sweep;
     deferred_init(&g->trouble, on_trouble);
+    deferred_init(&g->starving, on_starving);
     return g;
 }
 
@@ -164,6 +206,7 @@ static void generations_free(struct generations *g) {
         runtime_free(container_of(link, struct runtime, link));
     timer_stop(core_of(g)->loop, &g->sweep);
     deferred_cancel(&g->trouble);
+    deferred_cancel(&g->starving);
     buf_unref(g->options);
     mem_free(g);
 }

@@ -20,6 +20,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define STARVED_MOST 3 /* times within ten seconds */
+#define STARVED_WITHIN_MS 10000
 #define STRING_HEADER 64 /* at least what Lua adds to a string's bytes */
 
 /* ptr NULL: osize is the type of what the block is for, not a size */
@@ -155,8 +157,19 @@ void vm_leave(struct vm *vm, const struct vm_entry *e) {
     count_killed(vm);
 }
 
+static void count_starved(struct vm *vm) {
+    struct loop *loop = vm->site->core->loop;
+    uint64_t now_ms = loop_now_ms(loop);
+    if (!vm->starved || now_ms - vm->starved_ms > STARVED_WITHIN_MS) {
+        vm->starved = 0;
+        vm->starved_ms = now_ms;
+    }
+    if (++vm->starved >= STARVED_MOST && vm->starving) loop_defer(loop, LOOP_FREE, vm->starving);
+}
+
 void vm_out_of_memory(struct vm *vm) {
     metrics_limit(vm->site->core->metrics, "script_memory", vm->site->name);
+    count_starved(vm);
     if (!vm->running) lua_gc(vm->L, LUA_GCCOLLECT);
 }
 

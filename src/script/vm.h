@@ -56,6 +56,8 @@ struct vm {
     struct rate lines, errors; /* of the log */
     uint64_t lines_dropped;
     uint64_t ended, failed;   /* tasks: all that ended, and those of them that raised */
+    uint64_t starved, starved_ms; /* times out of memory since then */
+    struct deferred *starving; /* generations.c's: queued when that was too often; NULL: as below */
     struct deferred *trouble; /* generations.c's: queued when a task has raised; NULL: nobody asks */
 };
 
@@ -100,7 +102,9 @@ struct vm_entry {
 void vm_enter(struct vm *vm, struct vm_entry *e, lua_State *L, struct task *task);
 void vm_leave(struct vm *vm, const struct vm_entry *e);
 
-/* After a task or a protected call ended with LUA_ERRMEM: counts it, and frees what it left. */
+/* After a task or a protected call ended with LUA_ERRMEM: counts it, and frees what it left. When it
+ * happens for the third time in ten seconds the state holds on to what fills it: vm->starving is
+ * queued. */
 void vm_out_of_memory(struct vm *vm);
 
 /* Pushes bytes that a client sent: they were bounded when they came, so script_string, the bound of
