@@ -3,6 +3,7 @@
  * what leaves it, and when, is the test's choice. Certificates are made on the spot. */
 #include "dial_rig.h"
 #include "net/tls.h"
+#include "tls_forge.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -755,6 +756,122 @@ static void a_forged_record_closes(void **state) {
     assert_string_equal(w->reason, "decryption failed or bad record mac");
 }
 
+/* ---- peers that do not keep to the protocol ---- */
+
+static void connect_forging(struct world *w, struct forge *f) {
+    struct server *s = w->other;
+    SSL_CTX_set_app_data(s->ctx, f);
+    SSL_CTX_set_keylog_callback(s->ctx, forge_keylog);
+    SSL_set_ciphersuites(s->ssl, "TLS_AES_128_GCM_SHA256");
+    SSL_set_num_tickets(s->ssl, 0);
+    connect_tls(w);
+}
+
+static void forge(struct world *w, struct forge *f, int type, struct slice plain) {
+    forge_record(f, &((struct server *)w->other)->leaving, type, plain);
+}
+
+/* Of a session ticket of 200 bytes. */
+static struct slice half_a_ticket(void) {
+    static char half[100] = {SSL3_MT_NEWSESSION_TICKET, 0, 0, (char)200};
+    return slice_make(half, sizeof half);
+}
+
+static void a_forger_can_be_understood(void **state) {
+    struct world *w = *state;
+    struct forge f = {0};
+    connect_forging(w, &f);
+    forge(w, &f, SSL3_RT_APPLICATION_DATA, SLICE("answer"));
+    until_received(w, 6);
+}
+
+static void bytes_within_a_message_of_the_handshakes_close(void **state) {
+    struct world *w = *state;
+    struct forge f = {0};
+    connect_forging(w, &f);
+    forge(w, &f, SSL3_RT_HANDSHAKE, half_a_ticket());
+    forge(w, &f, SSL3_RT_APPLICATION_DATA, SLICE("answer"));
+    while (!w->closed) turn(w);
+    assert_int_equal(w->received.n, 0);
+    assert_string_equal(w->reason, "unexpected record");
+}
+
+static void an_end_within_a_message_of_the_handshakes_has_a_reason(void **state) {
+    struct world *w = *state;
+    struct server *s = w->other;
+    struct forge f = {0};
+    connect_forging(w, &f);
+    forge(w, &f, SSL3_RT_HANDSHAKE, half_a_ticket());
+    while (s->left < s->leaving.n) turn(w);
+    turns(w, 3);
+    conn_send_copy(w->conn, SLICE("ask")); /* waits for the rest */
+    turns(w, 3);
+    assert_true(conn_is_blocked(w->conn));
+    forge(w, &f, SSL3_RT_ALERT, SLICE("\1\0")); /* close_notify */
+    while (!w->closed) turn(w);
+    assert_string_equal(w->reason, "ended in the middle of a message");
+}
+
+static void after_such_an_end_nothing_can_be_sent(void **state) {
+    struct world *w = *state;
+    struct forge f = {0};
+    connect_forging(w, &f);
+    forge(w, &f, SSL3_RT_HANDSHAKE, half_a_ticket());
+    forge(w, &f, SSL3_RT_ALERT, SLICE("\1\0"));
+    while (!seen.ended) turn(w);
+    conn_send_copy(w->conn, SLICE("ask"));
+    while (!w->closed) turn(w);
+    assert_string_equal(w->reason, "ended in the middle of a message");
+}
+
+static void what_tls_says_to_itself_holds_nobody_up(void **state) {
+    struct world *w = *state;
+    struct server *s = w->other;
+    connect_tls(w);
+    for (int i = 0; i < 1000; i++) {
+        SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+        SSL_do_handshake(s->ssl);
+    }
+    server_says(s, SLICE("answer"));
+    turns(w, 100);
+    assert_int_equal(w->received.n, 0); /* so others had their turn a hundred times */
+    until_received(w, 6);
+}
+
+/* As some servers send them. What is left of the record is in TLS, where epoll does not see it. */
+static void two_tickets_may_be_in_a_record(void **state) {
+    static char tickets[] = "\4\0\0\16\0\0\16\20\0\0\0\0\0\0\1A\0\0"
+                            "\4\0\0\16\0\0\16\20\0\0\0\0\0\0\1B\0\0";
+    struct world *w = *state;
+    struct server *s = w->other;
+    struct forge f = {0};
+    connect_forging(w, &f);
+    forge(w, &f, SSL3_RT_HANDSHAKE, slice_make(tickets, sizeof tickets - 1));
+    while (s->left < s->leaving.n) turn(w);
+    turns(w, 3);
+    conn_send_copy(w->conn, SLICE("ask"));
+    until_server_got(w, 3);
+    forge(w, &f, SSL3_RT_APPLICATION_DATA, SLICE("answer"));
+    until_received(w, 6);
+}
+
+static void say_new_keys(struct world *w) {
+    struct server *s = w->other;
+    if (s->got_end) SSL_key_update(s->ssl, SSL_KEY_UPDATE_REQUESTED);
+    if (s->got_end) SSL_do_handshake(s->ssl);
+    beside(w);
+}
+
+static void lingering_ends_though_new_keys_are_asked_for(void **state) {
+    struct world *w = *state;
+    connect_tls(w);
+    w->beside = say_new_keys;
+    conn_finish(w->conn, 50, "done");
+    uint64_t began_ms = loop_now_ms(w->loop);
+    while (!w->closed && loop_now_ms(w->loop) < began_ms + 2000) turn(w);
+    assert_int_equal(w->closed, 1);
+}
+
 /* ---- slow peers ---- */
 
 static void above_the_hard_mark_it_is_slow(void **state) {
@@ -846,6 +963,13 @@ int main(void) {
         T(an_end_without_a_word_is_an_error),
         T(a_reset_closes),
         T(a_forged_record_closes),
+        T(a_forger_can_be_understood),
+        T(bytes_within_a_message_of_the_handshakes_close),
+        T(an_end_within_a_message_of_the_handshakes_has_a_reason),
+        T(after_such_an_end_nothing_can_be_sent),
+        T(what_tls_says_to_itself_holds_nobody_up),
+        T(two_tickets_may_be_in_a_record),
+        T(lingering_ends_though_new_keys_are_asked_for),
         T(above_the_hard_mark_it_is_slow),
         T(who_takes_nothing_is_closed),
         T(dropping_leaves_the_stream_in_order),

@@ -184,7 +184,7 @@ ssize_t tls_read(struct tls *t, char *into, size_t n) {
     ERR_clear_error();
     size_t got;
     int result = SSL_read_ex(t->ssl, into, n, &got);
-    assert(!SSL_pending(t->ssl));
+    assert(result != 1 || !SSL_pending(t->ssl)); /* else it may: a record that was out of place */
     if (result == 1) return (ssize_t)got;
     result = judge(t, result);
     return t->ended && SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN ? 0 : result;
@@ -199,8 +199,13 @@ ssize_t tls_write(struct tls *t, struct slice bytes) {
     t->write_waits = false;
     if (result == 1) return (ssize_t)taken;
     result = judge(t, result);
-    t->write_waits = result == -EAGAIN;
-    return result ? result : -EPIPE;
+    /* A message of the protocol's own must be whole before bytes can leave. After the peer's end it
+     * never will be: that is then no reason to wait. */
+    bool peer_ended = SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN;
+    t->write_waits = result == -EAGAIN && !peer_ended;
+    if (result && (result != -EAGAIN || !peer_ended)) return result;
+    t->reason = "ended in the middle of a message";
+    return -EPIPE;
 }
 
 bool tls_write_waits_for_input(const struct tls *t) { return t->write_waits; }
@@ -282,6 +287,9 @@ struct tls_context *tls_context_new(const char *ca_file, const char **error) {
     SSL_CTX_set_mode(context->ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                        SSL_MODE_RELEASE_BUFFERS);
+    /* A call returns after each message of the protocol's own: it would go on for as long as more
+     * of them come, and a peer can send new keys faster than they are worked out. */
+    SSL_CTX_clear_mode(context->ctx, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(context->ctx, SSL_SESS_CACHE_OFF);
     if (trust(context->ctx, ca_file, error)) return context;
     tls_context_unref(context);
