@@ -154,6 +154,19 @@ describe("the HTTP server", function()
     alive()
   end)
 
+  it("takes cookies in UTF-8, as browsers send them, but no other bytes beyond ASCII", function()
+    local function status(header)
+      return http.get(g.port, "/health/live", { headers = header }).status
+    end
+    for _, value in ipairs { "name=J\xc3\xb6rg", "a=1; b=\xe2\x82\xac \xf0\x9f\x98\x80; c=2" } do
+      assert.are.equal(200, status { Cookie = value })
+      assert.are.equal(400, status { Referer = value })
+    end
+    for _, value in ipairs { "a=\xf6", "a=\xc3", "a=\xc0\xaf", "a=\xed\xa0\x80", "a=\xf4\x90\x80\x80", "a=\x7f" } do
+      assert.are.equal(400, status { Cookie = value })
+    end
+  end)
+
   it("H10: wants exactly one good Host", function()
     refuses("GET / HTTP/1.1\r\n\r\n", 400)
     for _, host in ipairs { "", "a\r\nHost: a", "a\r\nHost: b", "user@a", "user:pass@a", "a b", "a/b", "a:99999", "a:x",

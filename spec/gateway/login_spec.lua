@@ -124,11 +124,11 @@ describe("the token route", function()
 
   it("shows the request", function()
     local auth = auth_of("how=show&a%5Bb%5D=1&l[]=x&l[]=y%20z&e=", { ["X-Agent"] = "spec", ["X-Many"] = "1",
-      Cookie = "one=1; two=%32; quoted=\"3\"" })
+      Cookie = "one=1; two=%32; quoted=\"3\"; raw=J\xc3\xb6rg; escaped=J%C3%B6rg" })
     assert.equal("GET", auth.method)
     assert.equal("/socket/token", auth.path)
     assert.same({ how = "show", a = { b = "1" }, l = { "x", "y z" }, e = "" }, auth.query)
-    assert.same({ one = "1", two = "2", quoted = "3" }, auth.cookies)
+    assert.same({ one = "1", two = "2", quoted = "3", raw = "J\xc3\xb6rg", escaped = "J\xc3\xb6rg" }, auth.cookies)
     assert.equal("127.0.0.1", auth.ip)
     assert.same({}, auth.ips)
     assert.is_truthy(auth.host:find("127.0.0.1", 1, true))

@@ -3,6 +3,8 @@
  * request that two programs in a row might understand differently is refused, never repaired. */
 #include "net/http_inner.h"
 
+#include "base/utf8.h"
+
 #include <sys/socket.h>
 
 static const struct refusal bad_method = {405, "method not allowed", NULL};
@@ -145,7 +147,13 @@ static bool is_ascii(struct slice s) {
     return true;
 }
 
-/* llhttp lets lines without a name and bytes of no agreed meaning through. */
+/* Browsers send a cookie as a script of the page has set it, in UTF-8: whoever has one with an
+ * umlaut must not be shut out. In all other headers bytes beyond ASCII have no agreed meaning. */
+static bool value_valid(const struct http_header *h) {
+    return is_ascii(h->value) || (slice_ieq(h->name, SLICE("cookie")) && utf8_valid(h->value));
+}
+
+/* llhttp lets lines without a name and such bytes through. */
 static bool headers_read(struct exchange *x) {
     size_t count;
     const struct header_span *spans = parser_headers(x->parser, &count);
@@ -153,7 +161,7 @@ static bool headers_read(struct exchange *x) {
     for (size_t i = 0; i < count; i++) {
         x->headers[i].name = parsed_slice(&x->parsed, spans[i].name);
         x->headers[i].value = slice_trim(parsed_slice(&x->parsed, spans[i].value));
-        if (!x->headers[i].name.n || !is_ascii(x->headers[i].value)) return false;
+        if (!x->headers[i].name.n || !value_valid(&x->headers[i])) return false;
     }
     x->request.headers = x->headers;
     x->request.header_count = count;
