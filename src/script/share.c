@@ -13,7 +13,9 @@ static const struct limits *limits_of(const struct share *s) { return s->site->l
 
 static uint64_t bucket_us(const struct share *s) { return limits_of(s)->script_share * 1000; }
 
-static bool is_over(const struct share *s) { return s->level_us >= bucket_us(s); }
+static bool is_over(const struct share *s) {
+    return limits_of(s)->script_share < WHOLE_MS && s->level_us >= bucket_us(s);
+}
 
 /* What goes in by what may not wait (filter) counts for a second, not for longer. */
 static void fill(struct share *s, uint64_t ms) {
@@ -76,7 +78,6 @@ static void on_timer(struct timer *timer) {
 }
 
 bool share_look(struct share *s) {
-    if (limits_of(s)->script_share >= WHOLE_MS) return true;
     catch_up(s);
     return !s->queued && !s->busy && !is_over(s);
 }

@@ -15,8 +15,9 @@
  * The samples fill a bucket that runs out at script_share per second and holds the share of one
  * second. While it is full the site's tasks stand in a queue, and go on in order as it runs out:
  * those that may be refused for script_share_wait at most, and not more than script_waiting of them.
- * Besides, once a signal has found the site running, the rest of its tasks wait for the next turn of
- * the loop, so that nobody waits longer for the others' handlers than for one of them. */
+ * Besides, and whatever the share is, once a signal has found the site running the rest of its tasks
+ * wait for the next turn of the loop, so that nobody waits longer for the others' handlers than for
+ * one of them. */
 struct share {
     struct site *site;
     unsigned users;
