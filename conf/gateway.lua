@@ -290,6 +290,10 @@ return {
     -- redis_pending_bytes = "16M",
     -- Between tries to reconnect, at most; the first comes after a twentieth of it; "10ms" to "1m".
     -- redis_backoff = "2s",
+    -- The addresses of a backend's name are kept, a failure to find them for 1s; 0 to "1h".
+    -- dns_ttl = "30s",
+    -- Names that are kept; the longest unused goes; 1 to 1000000.
+    -- dns_names = 1000,
     -- Requests of a script to its backends that are under way; 1 to 100000.
     -- http_calls = 64,
     -- And that wait for their turn; 1 to 1000000.

@@ -2,32 +2,10 @@
 /* Dials to sockets of the test itself: each ends in exactly one done, with an open connection or a
  * reason, or in none when it is cancelled, at whichever stage that is. */
 #include "dial_rig.h"
+#include "resolver.h"
 
-#include <dlfcn.h>
-#include <netdb.h>
-#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/un.h>
-
-/* ---- names ---- */
-
-static sem_t answer; /* to the question for late.test */
-
-/* Takes the C library's place, libuv's threads call it: two.test has two addresses, late.test is
- * answered when the test says so. */
-int getaddrinfo(const char *name, const char *port, const struct addrinfo *want,
-                struct addrinfo **found) {
-    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
-    if (want->ai_flags & AI_NUMERICHOST) return real(name, port, want, found);
-    if (strcmp(name, "late.test") == 0) {
-        while (sem_wait(&answer)) continue;
-        return real("127.0.0.1", port, want, found);
-    }
-    if (strcmp(name, "two.test") != 0) return real(name, port, want, found);
-    int failed = real("127.0.0.2", port, want, found);
-    return failed ? failed : real("127.0.0.1", port, want, &(*found)->ai_next);
-}
 
 /* ---- what is dialed ---- */
 
@@ -157,6 +135,40 @@ static void where_all_addresses_refuse_it_fails(void **state) {
     listen_tcp(w, -1);
     dial_host(w, "two.test", LONG_MS);
     expect_failure(w, "refused");
+}
+
+static void dial_again(struct world *w, const char *host) {
+    w->done = 0;
+    if (w->conn) conn_close(w->conn, "once more");
+    turns(w, 1);
+    dial_host(w, host, LONG_MS);
+    until_done(w);
+}
+
+static void what_was_looked_up_is_dialed_again(void **state) {
+    struct world *w = *state;
+    char text[IP_TEXT_MAX];
+    listen_tcp(w, 3);
+    queries = 0;
+    dial_host(w, "moving.test", LONG_MS); /* the next query would lead elsewhere */
+    until_done(w);
+    for (int i = 0; i < 2; i++) {
+        dial_again(w, "moving.test");
+        assert_non_null(w->conn);
+        assert_string_equal(ip_format(&w->conn->peer, text), "127.0.0.1");
+    }
+    assert_int_equal(queries, 1);
+}
+
+static void where_nobody_answered_is_looked_up_anew(void **state) {
+    struct world *w = *state;
+    listen_tcp(w, 1);
+    queries = 1;
+    dial_host(w, "moving.test", LONG_MS);
+    expect_failure(w, "refused");
+    dial_again(w, "moving.test");
+    assert_int_equal(queries, 3);
+    bytes_pass(w);
 }
 
 static void an_unknown_name_fails(void **state) {
@@ -307,6 +319,8 @@ int main(void) {
         T(where_an_address_refuses_the_next_is_tried),
         T(where_an_address_is_silent_the_next_is_tried_in_time),
         T(where_all_addresses_refuse_it_fails),
+        T(what_was_looked_up_is_dialed_again),
+        T(where_nobody_answered_is_looked_up_anew),
         T(an_unknown_name_fails),
         T(nonsense_is_refused),
         T(no_answer_is_a_timeout),

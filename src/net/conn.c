@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "net/conn.h"
 
+#include "net/names.h"
 #include "net/peers.h"
 #include "net/tls.h"
 
@@ -409,6 +410,7 @@ void net_init(struct net *net, struct loop *loop, struct log *log, struct metric
                         .most = SIZE_MAX,
                         .unsent_most = UINT64_MAX};
     net->read_buffer = mem_raw(NET_READ_SIZE);
+    net->names = names_new(net);
     list_init(&net->conns);
     list_init(&net->outgoing);
     list_init(&net->dirty);
@@ -423,5 +425,6 @@ void net_fini(struct net *net) {
     deferred_cancel(&net->flush);
     deferred_cancel(&net->reap);
     peers_fini(net);
+    names_free(net->names);
     mem_free(net->read_buffer);
 }

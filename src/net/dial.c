@@ -5,20 +5,18 @@
  *       |                   ^   |
  *       '--(an address)-----'   '--> the next address
  *
- * A lookup runs in one of libuv's threads and cannot be taken back from there, so its request lives
- * by itself: a dial that ends first leaves it, and it finds nobody to tell. */
+ * What a lookup found (names.h) is what is connected to, and nothing else. Where that leads nowhere
+ * it is forgotten, so that the next dial does not go there too. */
 #include "net/dial.h"
 
+#include "net/names.h"
 #include "net/tls.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <uv.h>
 
 /* As long as DNS has it. */
 #define NAME_MAX_BYTES 253
@@ -28,11 +26,6 @@ enum dial_state {
     DIAL_CONNECT,   /* the descriptor is connecting to one of them */
     DIAL_HANDSHAKE, /* it is connected and tls is at work */
     DIAL_OVER       /* waits for the end of the turn */
-};
-
-struct lookup {
-    uv_getaddrinfo_t request;
-    struct dial *dial; /* NULL: it did not wait */
 };
 
 struct dial {
@@ -45,11 +38,12 @@ struct dial {
     enum dial_state state;
     uint64_t deadline_ms;
     struct timer timer;
-    struct deferred turn;  /* at the start: begin; when over: free */
-    struct lookup *lookup; /* NULL: none is running */
-    struct addrinfo *found, *next;
-    struct watch watch; /* fd -1: none */
-    struct ip peer;     /* where the descriptor leads */
+    struct deferred turn; /* at the start: begin; when over: free */
+    struct name_wait lookup;
+    struct addresses *found; /* NULL: not yet */
+    size_t next;             /* of found */
+    struct watch watch;      /* fd -1: none */
+    struct ip peer;          /* where the descriptor leads */
     struct tls *tls;
     const char *reason; /* why the last address failed */
 };
@@ -69,11 +63,8 @@ static void let_go(struct dial *d) {
     timer_stop(d->net->loop, &d->timer);
     tls_free(d->tls);
     drop_descriptor(d);
-    if (d->lookup) {
-        d->lookup->dial = NULL;
-        uv_cancel((uv_req_t *)&d->lookup->request); /* of use when no thread is at it yet */
-    }
-    if (d->found) freeaddrinfo(d->found);
+    names_cancel(&d->lookup);
+    addresses_unref(d->found);
     mem_free(d->host);
     mem_free(d->path);
     mem_free(d->server_name);
@@ -89,6 +80,7 @@ void dial_cancel(struct dial *d) {
 }
 
 static void fail(struct dial *d, const char *reason) {
+    if (d->found) names_forget(d->net->names, d->host, d->found);
     let_go(d);
     d->done(d->arg, NULL, reason);
 }
@@ -162,14 +154,17 @@ static bool connect_to(struct dial *d, const struct sockaddr *to, socklen_t n) {
     return false;
 }
 
+static bool connect_at(struct dial *d, union address at) {
+    bool v4 = at.any.sa_family == AF_INET;
+    if (v4) at.v4.sin_port = htons((uint16_t)d->port);
+    else at.v6.sin6_port = htons((uint16_t)d->port);
+    return connect_to(d, &at.any, v4 ? sizeof at.v4 : sizeof at.v6);
+}
+
 static void connect_next(struct dial *d) {
-    while (d->next) {
-        const struct addrinfo *at = d->next;
-        d->next = at->ai_next;
-        if (!connect_to(d, at->ai_addr, at->ai_addrlen)) continue;
-        uint64_t more = 0;
-        for (at = d->next; at; at = at->ai_next) more++;
-        share_time(d, more);
+    while (d->found && d->next < d->found->count) {
+        if (!connect_at(d, d->found->at[d->next++])) continue;
+        share_time(d, d->found->count - d->next);
         return;
     }
     fail(d, d->reason);
@@ -226,58 +221,25 @@ static void connect_path(struct dial *d) {
     if (!connect_to(d, (struct sockaddr *)&to, sizeof to)) fail(d, d->reason);
 }
 
-/* ---- names ---- */
+/* ---- life ---- */
 
-static void connect_found(struct dial *d, struct addrinfo *found) {
-    d->found = d->next = found;
+static void on_looked_up(struct name_wait *w, struct addresses *found, const char *why) {
+    struct dial *d = container_of(w, struct dial, lookup);
+    if (!found) {
+        fail(d, why);
+        return;
+    }
+    d->found = addresses_ref(found);
     d->state = DIAL_CONNECT;
     connect_next(d);
 }
-
-static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-    struct lookup *l = container_of(request, struct lookup, request);
-    struct dial *d = l->dial;
-    mem_free(l);
-    if (!d) {
-        if (found) freeaddrinfo(found);
-        return;
-    }
-    d->lookup = NULL;
-    if (!status) connect_found(d, found);
-    else if (status == UV_EAI_AGAIN) fail(d, "no answer to the name lookup");
-    else fail(d, "name not found");
-}
-
-/* Numbers need no thread. */
-static void look_up(struct dial *d) {
-    struct addrinfo want = {.ai_socktype = SOCK_STREAM,
-                            .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
-    struct addrinfo *found = NULL;
-    char port[16];
-    snprintf(port, sizeof port, "%u", d->port);
-    if (getaddrinfo(d->host, port, &want, &found) == 0) {
-        connect_found(d, found);
-        return;
-    }
-    want.ai_flags = AI_NUMERICSERV;
-    d->lookup = mem_new(sizeof *d->lookup);
-    d->lookup->dial = d;
-    if (uv_getaddrinfo(loop_uv(d->net->loop), &d->lookup->request, on_looked_up, d->host, port,
-                       &want) == 0)
-        return;
-    mem_free(d->lookup);
-    d->lookup = NULL;
-    fail(d, "name not found");
-}
-
-/* ---- life ---- */
 
 static void on_begin(struct deferred *turn) {
     struct dial *d = container_of(turn, struct dial, turn);
     if (d->path) connect_path(d);
     else if (strlen(d->host) > NAME_MAX_BYTES) fail(d, "name too long");
     else if (!d->port || d->port > 65535) fail(d, "no such port");
-    else look_up(d);
+    else names_ask(d->net->names, d->host, &d->lookup);
 }
 
 static void on_timer(struct timer *t) {
@@ -315,6 +277,7 @@ struct dial *dial_open(struct net *net, const struct dial_target *target, uint64
     }
     d->watch = (struct watch){.fd = -1, .ready = on_ready};
     d->timer.fired = on_timer;
+    d->lookup.told = on_looked_up;
     d->deadline_ms = loop_now_ms(net->loop) + timeout_ms;
     share_time(d, 0);
     deferred_init(&d->turn, on_begin);

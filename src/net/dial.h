@@ -4,9 +4,9 @@
 
 #include "net/conn.h"
 
-/* A connection that we open: to Redis, to a backend. A dial looks the name up, tries its addresses
- * one after the other and, where asked, speaks TLS; it ends with an open connection or a reason. It
- * does not try again: that is for whoever knows how long to wait. */
+/* A connection that we open: to Redis, to a backend. A dial looks the name up (names.h), tries its
+ * addresses one after the other and, where asked, speaks TLS; it ends with an open connection or a
+ * reason. It does not try again: that is for whoever knows how long to wait. */
 struct dial;
 struct tls_context;
 
@@ -32,7 +32,7 @@ struct dial *dial_open(struct net *net, const struct dial_target *target, uint64
     __attribute__((returns_nonnull));
 
 /* Gives up: done will not come. At any time before done. A name lookup that a thread is already at
- * goes on unheeded, and loop_free waits for it. */
+ * goes on, and loop_free waits for it. */
 void dial_cancel(struct dial *d);
 
 #endif

@@ -23,6 +23,7 @@ struct net {
     size_t open;                /* how many */
     uint64_t unsent;            /* bytes that they have still to write */
     struct list outgoing;       /* the connections that we opened (dial.h) */
+    struct names *names;        /* where our backends' names lead (names.h) */
     uint64_t unsent_most;       /* send_buffers, worked out at start */
     size_t most;                /* max_connections, worked out at start */
     struct map peers;           /* private to peers.c: what each public address has open */
