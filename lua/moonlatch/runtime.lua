@@ -62,14 +62,14 @@ end
 local WARNED_MAX = 100
 
 -- Tells the log, once for each name, what was called and is not there.
-local function unknown(core, site, files, max_parts)
+local function unknown(core, site, files, where, max_parts)
   local warned, count = {}, 0
   return function(name)
     if #name > core.limits.rpc_name or warned[name] or count >= WARNED_MAX then return nil, "Function not found" end
     warned[name], count = true, count + 1
     local near = lookup.nearest({ site.routes or {}, site.controllers or {}, files }, name, max_parts, routes.skip)
     core.warn(("a client called \"%s\", and there is no such controller%s"):format(name,
-      near and "; there is \"" .. near .. "\"" or ""))
+      near and "; there is \"" .. near .. "\"" or " in " .. where))
     return nil, "Function not found"
   end
 end
@@ -116,7 +116,7 @@ function runtime.start(core, site, files, where)
   function server.publishFilter(_, fn) set_filter(core, state, fn) end
   set_filter(core, state, site.filter)
   local find = finder(core, site, files)
-  local call = caller(core, find, unknown(core, site, files, core.limits.rpc_segments))
+  local call = caller(core, find, unknown(core, site, files, where, core.limits.rpc_segments))
   local entries = {
     call = call,
     permit = function(...) return events.permit(state, ...) end,

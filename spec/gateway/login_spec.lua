@@ -187,6 +187,18 @@ end)
 describe("the log, in the first hour,", function()
   after_each(gateway.stop_all)
 
+  it("says which page a token was refused to, and which setting would let it in", function()
+    local g = gateway.start { sites = { s = { path = "/", origins = { "https://shop.example" } },
+      shut = { path = "/shut", token = { jsonp = false } } }, scripts = { s = "return {}", shut = "return {}" } }
+    local function ask(path, headers) return http.get(g.port, path, { headers = headers }).status end
+    assert.are.equal(403, ask("/socket/token", { Origin = "https://evil.example" }))
+    assert.is_truthy(g:wait_log([[msg="origin refused" site=s origin=https://evil.example hint="list it in origins of the site's conf"]]))
+    assert.are.equal(403, ask("/socket/token?callback=f", { Referer = "https://frame.example/page" }))
+    assert.is_truthy(g:wait_log("origin=https://frame.example hint=\"list it in origins"))
+    assert.are.equal(403, ask("/shut/socket/token?callback=f", {}))
+    assert.is_truthy(g:wait_log([[msg="origin refused" site=shut origin=none hint="token.jsonp of the site's conf is false"]]))
+  end)
+
   it("says which controller a wrong name may have meant, and why a token may not be there", function()
     local g = gateway.start { sites = { s = { path = "/" } }, scripts = { s = [[
       local site = {}
@@ -197,8 +209,12 @@ describe("the log, in the first hour,", function()
     for _ = 1, 3 do assert.are.equal("Function not found", select(2, c:rpc("user.renmae"))) end
     assert.is_truthy(g:wait_log('there is \\"user.rename\\"'))
     assert.are.equal(1, select(2, g:log():gsub("user.renmae", "")))
+    c:rpc("quite.different")
+    assert.is_truthy(g:wait_log('called \\"quite.different\\", and there is no such controller in scripts/s/init.lua'))
     local stranger = token.connect(g.port)
     stranger:authenticate("53932aab-fbc1-4d14-9f1b-bb8a38dfaef4")
     assert.is_truthy(g:wait_log('msg="token not found" site=s ip=127.0.0.1 hint="it was used already, is older than token.ttl'))
+    token.connect(g.port):authenticate("ann")
+    assert.is_truthy(g:wait_log('msg="no token" site=s ip=127.0.0.1 hint="what came in its place is not what the token route gives"'))
   end)
 end)

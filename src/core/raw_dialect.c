@@ -39,6 +39,7 @@ static void login(struct socket *s, struct slice token) {
         token_take(s->site, token, on_taken, socket_ref(s));
     } else {
         auth_failed(s->site, &s->handshake->ip);
+        token_log_malformed(s->site, &s->handshake->ip);
         socket_close(s, 4401, "no token");
     }
 }

@@ -49,6 +49,12 @@ void token_log_unknown(struct site *site, const struct ip *ip) {
         log_n("ttl_ms", (long long)site->conf->token.ttl_ms));
 }
 
+void token_log_malformed(const struct site *site, const struct ip *ip) {
+    char text[IP_TEXT_MAX];
+    LOG(site->core->log, LOG_INFO, "no token", log_c("site", site->name), log_c("ip", ip_format(ip, text)),
+        log_c("hint", "what came in its place is not what the token route gives"));
+}
+
 /* ---- visitors ---- */
 
 #define WINDOW_MS 60000

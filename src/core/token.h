@@ -25,6 +25,9 @@ void token_take(struct site *site, struct slice token,
 /* A token was not there: tells the log, with what it may have been. */
 void token_log_unknown(struct site *site, const struct ip *ip);
 
+/* Something came in place of a token that cannot be one: the same. */
+void token_log_malformed(const struct site *site, const struct ip *ip);
+
 /* What a public address may do in a site before it has authenticated; private ones are not counted
  * unless count_private says so. Whether it may have another token now; counts it. */
 bool token_rate_allows(struct site *site, const struct ip *ip);

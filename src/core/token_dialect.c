@@ -194,6 +194,7 @@ static void login(struct socket *s, const struct envelope *e) {
         token_take(s->site, id, on_taken, op);
     } else {
         auth_failed(s->site, &s->handshake->ip);
+        token_log_malformed(s->site, &s->handshake->ip);
         if (token->type != JSON_STRING) refuse(s, e, true, "Forbidden");
         socket_close(s, 1000, "Normal closure");
     }

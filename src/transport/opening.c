@@ -122,14 +122,18 @@ bool origin_listed(const struct site *site, const struct request *r, struct slic
     return is_own(r, origin);
 }
 
+void origin_refused(const struct site *site, struct slice origin, const char *hint) {
+    metrics_count(site->core->metrics, "origin_refused_total", NULL, NULL, site->name);
+    LOG(site->core->log, LOG_INFO, "origin refused", log_c("site", site->name),
+        log_s("origin", origin.p ? origin : SLICE("none")), log_c("hint", hint));
+}
+
 bool opening_origin(const struct endpoint *ep, const struct request *r) {
     const struct site *site = ep->site;
     bool any = !site->conf->origins || !site->conf->origins[0];
     if (any && ep->conf->auth != AUTH_REQUEST) return true;
     struct slice origin = http_header(r, "origin");
     if (!origin.p || origin_listed(site, r, origin)) return true;
-    metrics_count(site->core->metrics, "origin_refused_total", NULL, NULL, site->name);
-    LOG(site->core->log, LOG_INFO, "origin refused", log_c("site", site->name),
-        log_s("origin", origin), log_c("hint", "list it in origins of the site's conf"));
+    origin_refused(site, origin, ORIGIN_HINT);
     return false;
 }

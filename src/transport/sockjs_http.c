@@ -314,7 +314,9 @@ static void reply_not_allowed(struct request *r, const struct sockjs_url *url) {
 static bool script_origin(const struct sockjs *k, const struct request *r) {
     if (k->endpoint->conf->auth != AUTH_REQUEST || http_header(r, "Origin").n) return true;
     struct slice origin = origin_of_url(http_header(r, "Referer"));
-    return origin.p && origin_listed(k->endpoint->site, r, origin);
+    if (origin.p && origin_listed(k->endpoint->site, r, origin)) return true;
+    origin_refused(k->endpoint->site, origin, ORIGIN_HINT);
+    return false;
 }
 
 static bool origin_fits(const struct sockjs *k, const struct request *r,

@@ -150,13 +150,18 @@ static bool take_callback(struct ask *a, struct slice query) {
     return fits;
 }
 
+/* The origin of the page that asks; p is NULL where it does not say. */
+static struct slice page_of(const struct ask *a, const struct request *r) {
+    struct slice origin = http_header(r, "origin");
+    return !origin.p && a->jsonp ? origin_of_url(http_header(r, "referer")) : origin;
+}
+
 /* A script tag sends the victim's cookies and runs the answer, so JSONP is for pages we know; a
  * plain request cannot be read by a strange page, but need not be answered either. */
 static bool is_from_known_page(const struct ask *a, const struct request *r) {
     enum jsonp_mode mode = a->site->conf->token.jsonp;
     if (a->jsonp && mode != JSONP_LISTED) return mode == JSONP_ANY;
-    struct slice origin = http_header(r, "origin"), fetch_site = http_header(r, "sec-fetch-site");
-    if (!origin.p && a->jsonp) origin = origin_of_url(http_header(r, "referer"));
+    struct slice origin = page_of(a, r), fetch_site = http_header(r, "sec-fetch-site");
     if (origin.p) return origin_listed(a->site, r, origin);
     if (a->jsonp) return slice_is(fetch_site, "same-origin");
     return !slice_is(fetch_site, "cross-site");
@@ -169,7 +174,8 @@ static int refusal(struct ask *a, const struct request *r, const char **text) {
         return 400;
     }
     if (!is_from_known_page(a, r)) {
-        metrics_count(a->site->core->metrics, "origin_refused_total", NULL, NULL, a->site->name);
+        bool closed = a->jsonp && a->site->conf->token.jsonp != JSONP_LISTED;
+        origin_refused(a->site, page_of(a, r), closed ? "token.jsonp of the site's conf is false" : ORIGIN_HINT);
         *text = "Forbidden";
         return 403;
     }
