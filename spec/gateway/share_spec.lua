@@ -42,14 +42,17 @@ local PEACEFUL = [[
 return {
   authentication = function() return { name = "bob" } end,
   controllers = { echo = function(_, data) return data end },
+  setup = function(server) server:every(0.05, function() end) end, -- it has something to do
 }
 ]]
 
-local function start(limits)
+local IDLE = "return { authentication = function() return {} end }"
+
+local function start(limits, good)
   return gateway.start {
     gateway = { admin = { listen = "127.0.0.1:0" }, limits = { script_violations = 1000000, max = { script_share = "1s" } } },
     sites = { greedy = { path = "/", limits = limits or {} }, good = { path = "/good" } },
-    scripts = { greedy = GREEDY, good = PEACEFUL },
+    scripts = { greedy = GREEDY, good = good or PEACEFUL },
   }
 end
 
@@ -155,6 +158,16 @@ describe("a site that takes much time", function()
     assert.are.equal("overload", first.error)
     assert.are.equal("b5", first.uuid)
     assert.is_true(figures.limit(g, "script_waiting", "greedy") > 0)
+  end)
+
+  it("has the worker for itself while other sites have nothing to do", function()
+    local g = start({}, IDLE)
+    local c = login(g)
+    local before = wait.now()
+    for i = 1, 20 do call(c, "burn", "b" .. i) end
+    for _ = 1, 20 do assert.are.equal("burnt", assert(c:receive(5)).resp) end
+    assert.is_true(wait.now() - before < 2)
+    assert.are.equal(0, figures.limit(g, "script_share", "greedy"))
   end)
 
   it("has the whole worker where its conf says so", function()

@@ -2,6 +2,7 @@
 #include "script/share.h"
 
 #define WHOLE_MS 1000   /* a share that is all of the worker is none */
+#define COMPANY_MS 1000 /* a site counts that had a task so long ago at most */
 #define LOOK_MS 20      /* how late a refusal may come */
 #define TELL_MS 10000
 
@@ -13,8 +14,19 @@ static const struct limits *limits_of(const struct share *s) { return s->site->l
 
 static uint64_t bucket_us(const struct share *s) { return limits_of(s)->script_share * 1000; }
 
+/* Whether the scripts of other sites are at work too. */
+static bool has_company(const struct share *s) {
+    uint64_t now_ms = loop_now_ms(loop_of(s));
+    LIST_EACH(&s->site->core->sites, link) {
+        const struct share *other = container_of(link, struct site, link)->share;
+        if (other && other != s && other->asked_ms && now_ms - other->asked_ms < COMPANY_MS)
+            return true;
+    }
+    return false;
+}
+
 static bool is_over(const struct share *s) {
-    return limits_of(s)->script_share < WHOLE_MS && s->level_us >= bucket_us(s);
+    return limits_of(s)->script_share < WHOLE_MS && s->level_us >= bucket_us(s) && has_company(s);
 }
 
 /* What goes in by what may not wait (filter) counts for a second, not for longer. */
@@ -50,7 +62,7 @@ static void tell(struct share *s) {
 }
 
 static uint64_t next_look_ms(const struct share *s) {
-    if (!is_over(s)) return 1;
+    if (!is_over(s)) return 0;
     uint64_t ms = (s->level_us - bucket_us(s)) / limits_of(s)->script_share + 1;
     return ms < LOOK_MS ? ms : LOOK_MS;
 }

@@ -2,6 +2,7 @@
 #ifndef SCRIPT_SHARE_H
 #define SCRIPT_SHARE_H
 
+#include "base/loop.h"
 #include "core/site.h"
 
 /* How much of the worker's time the scripts of a site take, and who stands in its queue when that
@@ -17,11 +18,15 @@
  * those that may be refused for script_share_wait at most, and not more than script_waiting of them.
  * Besides, and whatever the share is, once a signal has found the site running the rest of its tasks
  * wait for the next turn of the loop, so that nobody waits longer for the others' handlers than for
- * one of them. */
+ * one of them.
+ *
+ * The share is for the sake of other sites' scripts: while none of them has had anything to do for a
+ * second it does not count. */
 struct share {
     struct site *site;
     unsigned users;
     volatile uint64_t sampled_ms; /* grows: written by the watchdog's signal handler only */
+    uint64_t asked_ms;            /* when a task last was to run */
     /* private */
     uint64_t seen_ms;    /* of sampled_ms, what is in the bucket */
     uint64_t level_us;   /* of the bucket, */
@@ -49,6 +54,7 @@ void share_release(struct share *s);
 /* Whether the next task may run without standing in the queue. */
 bool share_look(struct share *s);
 static inline bool share_is_free(struct share *s) {
+    s->asked_ms = loop_now_ms(s->site->core->loop);
     bool idle = s->sampled_ms == s->seen_ms && !s->level_us && !s->queued;
     return idle || share_look(s);
 }
