@@ -35,6 +35,7 @@ static inline void rig_init(struct rig *r) {
     memset(r, 0, sizeof *r);
     assert_int_equal(pipe(r->log), 0);
     r->core.loop = loop_new();
+    list_init(&r->core.sites);
     r->core.log = log_new(NULL, r->log[1]);
     r->core.metrics = metrics_new();
     r->core.random = &r->random;

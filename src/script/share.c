@@ -3,6 +3,7 @@
 
 #define WHOLE_MS 1000   /* a share that is all of the worker is none */
 #define COMPANY_MS 1000 /* a site counts that had a task so long ago at most */
+#define TURN_MS 10      /* one sample says nothing of the turn's length, two do */
 #define LOOK_MS 20      /* how late a refusal may come */
 #define TELL_MS 10000
 
@@ -35,7 +36,8 @@ static void fill(struct share *s, uint64_t ms) {
     s->seen_ms += ms;
     s->level_us += ms * 1000;
     if (s->level_us > most) s->level_us = most;
-    s->busy = true;
+    s->turn_ms += ms;
+    s->busy = s->turn_ms > TURN_MS;
     loop_defer(loop_of(s), LOOP_FREE, &s->calm);
 }
 
@@ -47,7 +49,11 @@ static void catch_up(struct share *s) {
     if (sampled_ms != s->seen_ms) fill(s, sampled_ms - s->seen_ms);
 }
 
-static void on_calm(struct deferred *d) { container_of(d, struct share, calm)->busy = false; }
+static void on_calm(struct deferred *d) {
+    struct share *s = container_of(d, struct share, calm);
+    s->turn_ms = 0;
+    s->busy = false;
+}
 
 /* ---- the queue ---- */
 
