@@ -116,6 +116,13 @@ local ROWS = {
   { "errors of ten megabytes", "while true do pcall(error, ('x'):rep(1e6)) end" },
   { "an error value of each kind, for ever", "while true do pcall(error) pcall(error, nil) pcall(error, print) pcall(error, coroutine.create(print)) pcall(error, {}, 1e9) end" },
 
+  -- metatables of the house: a finalizer would run without the hook that stops it
+  { "__gc in json.array_mt", "local f = function() while true do end end json.array_mt.__gc = f rawset(json.array_mt, '__gc', f) for i = 1, 1e5 do json.decode('[[],[1]]') setmetatable({}, json.array_mt) end return 1" },
+  { "__gc in the metatable of socket.ips", "local mt = getmetatable(socket.ips) local f = function() while true do end end mt.__gc = f rawset(mt, '__gc', f) rawset(mt, '__close', f) rawset(mt, '__index', f) for i = 1, 1e4 do local _ = socket.ips, socket.channels, socket.handshake end return 1" },
+  { "__gc in what the script gave to setmetatable", "local mt = {} local t = setmetatable({}, mt) mt.__gc = function() while true do end end rawset(mt, '__gc', mt.__gc) for i = 1, 1e5 do setmetatable({}, mt) end return 1" },
+  { "__index in json.array_mt, and then lists for the house", "json.array_mt.__index = function() while true do end end json.array_mt.__len = json.array_mt.__index for i = 1, 100 do server:publish('c', setmetatable({}, json.array_mt)) task.all(setmetatable({}, json.array_mt)) end return setmetatable({}, json.array_mt)" },
+  { "__index in the auth of everybody", "setmetatable(socket.auth, { __index = function() while true do end end, __pairs = function() while true do end end }) local _ = socket.auth.nothing" },
+
   -- load and coroutines
   { "load of nested functions", "return load(('return function() '):rep(150) .. (' end'):rep(150))" },
   { "load of nested tables", "while true do load('return ' .. ('{'):rep(190) .. ('}'):rep(190)) end" },
@@ -243,6 +250,10 @@ describe("a hostile script:", function()
     local name, source = row[1], row[2]
     it(name, function()
       local answer, longest = run(source)
+      if longest >= LONGEST then -- a machine that stood still is not the script's fault; twice, it is
+        tidy()
+        answer, longest = run(source)
+      end
       if os.getenv("SPEC_VERBOSE") then
         local how = answer and (answer.error or answer.resp)
         how = type(how) == "table" and (how.message or "a table") or tostring(how)
