@@ -269,6 +269,10 @@ return {
     -- script_rollback = 50,
     -- How long after a reload that is looked at; "100ms" to "1d".
     -- script_rollback_time = "30s",
+    -- That a script publishes in one turn of the loop; then it reads limit; "64K" to "1G".
+    -- script_publish_bytes = "16M",
+    -- Of what it publishes in one turn, for members to get; 100 to 100000000.
+    -- script_publish_copies = 100000,
     -- Tasks of a site that run or wait; 1 to 1000000.
     -- script_tasks = 1000,
     -- Timers of a site; 1 to 1000000.

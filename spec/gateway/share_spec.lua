@@ -15,12 +15,20 @@ local function burn(seconds)
   burnt = burnt + (time.monotonic() - start)
   return "burnt"
 end
-return {
+local site
+site = {
   authentication = function() return { name = "ann" } end,
   controllers = {
     burn = function() return burn(0.045) end,
     burnt = function() return burnt end,
     echo = function(_, data) return data end,
+    publish = function(_, n)
+      for i = 1, n do
+        local ok, code = site.server:publish("c", ("x"):rep(50000))
+        if not ok then return { i, code } end
+      end
+      return { n }
+    end,
     sleepless = function()
       for _ = 1, 1000 do
         burn(0.045)
@@ -30,12 +38,14 @@ return {
   },
   filter = function(_, _, message) return message end,
   setup = function(server)
+    site.server = server
     server:on("subscribe", function(_, data)
       if data.channel:find("slow") then burn(0.045) end
       return true
     end)
   end,
 }
+return site
 ]]
 
 local PEACEFUL = [[
@@ -178,5 +188,27 @@ describe("a site that takes much time", function()
     for _ = 1, 20 do assert.are.equal("burnt", assert(c:receive(5)).resp) end
     assert.is_true(wait.now() - before < 2)
     assert.are.equal(0, figures.limit(g, "script_share", "greedy"))
+  end)
+
+  it("publishes so much in a turn, and then is told so", function()
+    local g = start { script_publish_bytes = "1M", script_publish_copies = 100 }
+    local a = login(g)
+    local bytes = a:rpc("publish", 100) -- each is 50,002 long as JSON: what goes over 1 MiB still goes
+    assert.are.same({ 22, "limit" }, bytes)
+    assert.are.same({ 21 }, (a:rpc("publish", 21))) -- another turn
+    assert.are.same({ 22, "limit" }, (a:rpc("publish", 100)))
+    assert.are.equal(2, figures.limit(g, "script_publish_bytes", "greedy"))
+    gateway.stop_all()
+
+    g = start { script_publish_copies = 100 }
+    local clients = {}
+    for i = 1, 60 do
+      clients[i] = login(g)
+      assert(clients[i]:subscribe("c"))
+    end
+    a = login(g)
+    assert.are.same({ 3, "limit" }, (a:rpc("publish", 100)))
+    assert.are.same({ 2 }, (a:rpc("publish", 2)))
+    assert.are.equal(1, figures.limit(g, "script_publish_copies", "greedy"))
   end)
 end)

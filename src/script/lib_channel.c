@@ -104,11 +104,22 @@ static struct buf *check_body(lua_State *L, int index) {
     return NULL;
 }
 
+/* Why body may not be published to so many, or NULL. */
+static const char *refusal(lua_State *L, const struct buf *body, size_t copies) {
+    return flood_admits(&vm_of(L)->flood, site_of(L), body->n, copies) ? NULL : "limit";
+}
+
+static size_t members(const struct site *site, struct slice channel) {
+    struct map_link *l = map_find(&site->channels, channel);
+    return l ? container_of(l, struct channel, by_name)->count : 0;
+}
+
 static int server_publish(lua_State *L) {
     struct slice channel = lua_check_slice(L, 2);
     const char *error = name_error(L, channel);
     struct buf *body = check_body(L, 3);
     if (!body) return lua_push_failure(L, "too_large");
+    if (!error) error = refusal(L, body, members(site_of(L), channel));
     int status = error ? 0 : hub_publish(site_of(L), channel, body, NULL, NULL);
     buf_unref(body);
     return error ? lua_push_failure(L, error) : push_status(L, status);
@@ -117,9 +128,10 @@ static int server_publish(lua_State *L) {
 static int server_broadcast(lua_State *L) {
     struct buf *body = check_body(L, 2);
     if (!body) return lua_push_failure(L, "too_large");
-    int status = hub_broadcast(site_of(L), body, NULL, NULL);
+    const char *error = refusal(L, body, site_of(L)->sockets.count);
+    int status = error ? 0 : hub_broadcast(site_of(L), body, NULL, NULL);
     buf_unref(body);
-    return push_status(L, status);
+    return error ? lua_push_failure(L, error) : push_status(L, status);
 }
 
 /* ---- lists; a second result says that there is more than they hold ---- */

@@ -98,6 +98,7 @@ struct vm *vm_new(struct site *site, unsigned generation, const char *library, s
     list_init(&vm->tasks);
     vm->watchdog = watchdog_use(site->core);
     vm->share = share_use(site);
+    flood_init(&vm->flood);
     vm_set_budget(vm, vm->limits->script_start);
     vm->L = lua_newstate(allocate, vm);
     assert(vm->L); /* the least script_memory is enough for an empty state */
@@ -115,6 +116,7 @@ void vm_free(struct vm *vm) {
     lua_close(vm->L);
     suspensions_fini(&vm->suspensions);
     share_release(vm->share);
+    flood_fini(&vm->flood);
     watchdog_release(vm->site->core);
     mem_free(vm->library);
     mem_free(vm->name);

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/rate.h"
 #include "core/site.h"
+#include "script/flood.h"
 #include "script/share.h"
 #include "script/suspend.h"
 
@@ -53,6 +54,7 @@ struct vm {
     lua_State *idle[VM_IDLE];
     size_t idle_count;
     struct suspensions suspensions;
+    struct flood flood;
     struct rate lines, errors; /* of the log */
     uint64_t lines_dropped;
     uint64_t ended, failed;   /* tasks: all that ended, and those of them that raised */
