@@ -24,6 +24,10 @@ local function plain(value, what, level)
   error(what .. ": a text or a number expected, got " .. kind, level + 1)
 end
 
+local function want_table(value, what, level)
+  if value ~= nil and type(value) ~= "table" then error(what .. ": a table expected, got " .. type(value), level + 1) end
+end
+
 local function sorted_keys(t)
   local keys = {}
   for key in pairs(t) do keys[#keys + 1] = key end
@@ -109,7 +113,6 @@ local function body_of(options, level)
   if options.json ~= nil then return json.encode(options.json), "application/json" end
   if options.form ~= nil then
     local list = {}
-    if type(options.form) ~= "table" then error("form: a table expected", level + 1) end
     add_pairs(list, "", options.form, 1, level + 1)
     return table.concat(list, "&"), "application/x-www-form-urlencoded"
   end
@@ -120,6 +123,7 @@ end
 local METHODS = { GET = true, HEAD = true, POST = true, PUT = true, PATCH = true, DELETE = true, OPTIONS = true }
 
 local function render(options, method, at, level)
+  for _, name in ipairs { "query", "params", "headers", "form" } do want_table(options[name], name, level + 1) end
   local body, kind = body_of(options, level + 1)
   local query = at.query
   if options.query then

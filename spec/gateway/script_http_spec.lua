@@ -11,6 +11,8 @@ local wait = require "spec.support.wait"
 
 local SCRIPT = [[
   local http = require "moonlatch.http"
+  local task = require "moonlatch.task"
+  local time = require "moonlatch.time"
   local site = {}
   function site.authentication(req)
     if not req.query.ask then return { name = "x" } end
@@ -36,6 +38,20 @@ local SCRIPT = [[
         return res
       end)
       return { ok, not ok and err or "" }
+    end,
+    -- The second request is made in the very turn in which the first is answered, but later.
+    at_once = function(_, options)
+      local first = http.get(options.first)
+      local till = time.monotonic() + 0.2
+      while time.monotonic() < till do end
+      local res, code, why = http.post(options.second)
+      return { first.body, res and res.body or code .. ": " .. why }
+    end,
+    given_up = function(_, url)
+      local handle = task.spawn(function() http.get(url) end)
+      handle:wait(0.1)
+      handle:cancel()
+      return select(2, handle:wait())
     end,
     encode = function(_, value) return { http.encode(value), http.escape("a/b c?d=ü") } end,
   }
@@ -108,6 +124,136 @@ describe("moonlatch.http", function()
     assert.is_true(select(2, b:requests()) >= 4)
   end)
 
+  it("sees what a kept connection has come to before it uses it", function()
+    local c = login(start { script_time = "2s" })
+    for _, late in ipairs { "/late?junk", "/late?end" } do
+      assert.are.same({ "fine", "status 200" }, (c:rpc("at_once", { first = b.url .. late, second = b.url .. "/status/200" })))
+    end
+    assert.are.equal(3, select(2, b:requests()))
+  end)
+
+  local function raw(c, lines, options)
+    options = options or {}
+    options.url = b.url .. "/raw" .. (options.query or "")
+    options.query, options.body = nil, table.concat(lines, "\r\n")
+    return c:rpc("ask", options)
+  end
+
+  it("knows by itself which answers have no body", function()
+    local c = login(start { http_timeout = "500ms" })
+    local function is(status, body, connections, lines, options)
+      local answer = raw(c, lines, options)
+      assert.are.same({ status, body }, { answer.status, answer.body }, lines[1] .. " " .. tostring(answer.why))
+      local before = select(2, b:requests())
+      assert.are.equal(200, c:rpc("ask", { url = b.url .. "/status/200" }).status)
+      assert.are.equal(connections, select(2, b:requests()) - before, lines[1])
+    end
+    is(304, "", 0, { "HTTP/1.1 304 Not Modified", "content-length: 5", "", "" })
+    is(304, "", 0, { "HTTP/1.1 304 Not Modified", "content-length: 10000000", "", "" })
+    is(204, "", 1, { "HTTP/1.1 204 No Content", "content-length: 5", "", "" })
+    is(204, "", 1, { "HTTP/1.1 204 No Content", "transfer-encoding: chunked", "", "" })
+    is(204, "", 0, { "HTTP/1.1 204 No Content", "", "" })
+    is(204, "", 1, { "HTTP/1.1 204 No Content", "", "evil" })
+    is(200, "ok", 0, { "HTTP/1.1 103 Early Hints", "content-length: 5", "", "HTTP/1.1 200 OK", "content-length: 2", "", "ok" })
+    is(200, "", 0, { "HTTP/1.1 200 OK", "content-length: 5", "", "" }, { method = "HEAD" })
+    is(200, "", 0, { "HTTP/1.1 200 OK", "transfer-encoding: chunked", "", "" }, { method = "HEAD" })
+    is(200, "", 1, { "HTTP/1.1 200 OK", "content-length: 5", "", "hello" }, { method = "HEAD" })
+    is(200, "", 1, { "HTTP/1.1 200 OK", "connection: close", "content-length: 0", "", "" })
+    is(200, "", 1, { "HTTP/1.0 200 OK", "content-length: 0", "", "" })
+  end)
+
+  it("takes an answer for complete only when it is", function()
+    local c = login(start())
+    local head = { "HTTP/1.1 200 OK", "", "half" }
+    assert.are.equal("half", raw(c, head, { query = "?close" }).body)
+    for query, lines in pairs { ["?reset"] = head, ["?close"] = { "HTTP/1.1 200 OK", "content-length: 5", "", "half" },
+      ["?close&"] = { "HTTP/1.1 200 OK", "transfer-encoding: chunked", "", "4", "half", "" }, ["?close&&"] = { "HTTP/1.1 200 OK", "x: y" },
+      ["?close&&&"] = { "HTTP/1.1 100 Continue", "", "" } } do
+      local answer = raw(c, lines, { query = query })
+      assert.are.equal("unavailable", answer.code, query)
+    end
+  end)
+
+  it("refuses answers that others might read otherwise", function()
+    local c, chunked = login(start()), "transfer-encoding: chunked"
+    for name, lines in pairs {
+      ["two lengths"] = { "content-length: 2", "content-length: 2", "", "ok" }, ["a list"] = { "content-length: 2, 2", "", "ok" },
+      ["a sign"] = { "content-length: +2", "", "ok" }, ["no number"] = { "content-length: 2x", "", "ok" },
+      ["too much"] = { "content-length: 18446744073709551618", "", "ok" }, ["a space"] = { "content-length : 2", "", "ok" },
+      ["no colon"] = { "content-length", "", "ok" }, ["a bare CR"] = { "x: a\rb", "content-length: 2", "", "ok" },
+      ["a NUL"] = { "x: a\0b", "content-length: 2", "", "ok" },
+      ["a hex chunk"] = { chunked, "", "0x2", "ok", "0", "", "" }, ["a large chunk"] = { chunked, "", "10000000000000002", "ok", "0", "", "" },
+      ["a negative chunk"] = { chunked, "", "-2", "ok", "0", "", "" }, ["a long chunk"] = { chunked, "", "2", "okay", "0", "", "" },
+      ["no chunk"] = { chunked, "", "", "2", "ok", "0", "", "" }, ["a bare LF"] = { chunked, "", "2\nok", "0", "", "" },
+    } do
+      local answer = raw(c, { "HTTP/1.1 200 OK", table.unpack(lines) })
+      assert.are.equal("unavailable: the answer is not HTTP", tostring(answer.code) .. ": " .. tostring(answer.why), name)
+      c:rpc("ask", { url = b.url .. "/status/200" }) -- else there are soon enough failures for the circuit
+    end
+  end)
+
+  it("keeps headers apart from what comes behind the body", function()
+    local c = login(start { http_response_head = "1K" })
+    local lines = { "HTTP/1.1 200 OK", "transfer-encoding: chunked", "x-a: 1", " and more", "x-b:", "", "2;ext=\"x\"", "ok", "0",
+      "x-a: 2", "x-c: 3", "", "" }
+    local answer = raw(c, lines)
+    assert.are.same({ "ok", "1 and more", "" }, { answer.body, (answer.headers["x-a"]:gsub(" +", " ")), answer.headers["x-b"] })
+    assert.is_nil(answer.headers["x-c"])
+    lines[11] = "x-c: " .. ("y"):rep(1024)
+    assert.are.equal("too_large", raw(c, lines).code)
+  end)
+
+  it("gives a turn back when nobody waits for the answer any more", function()
+    local c = login(start { http_calls = 1, http_timeout = "20s" })
+    assert.are.equal("cancelled", (c:rpc("given_up", b.url .. "/hang")))
+    assert.are.equal(200, c:rpc("ask", { url = b.url .. "/status/200" }, 3).status)
+  end)
+
+  it("goes on for a client that has left, as what it was asked to do does", function()
+    local g = start { http_calls = 1, http_timeout = "500ms" }
+    local c, other = login(g), login(g)
+    other:send { rpc = "ask", req = { url = b.url .. "/hang" }, uuid = "u1" }
+    wait.for_true(function() return #b:requests() == 1 end)
+    other.ws:drop()
+    c:send { rpc = "ask", req = { url = b.url .. "/status/200", timeout = 5 }, uuid = "u2" } -- waits for that turn
+    assert.are.equal(1, #b:requests())
+    assert.are.equal("timeout", c:receive(3).resp.code)
+    assert.are.equal(200, c:rpc("ask", { url = b.url .. "/status/200" }).status)
+  end)
+
+  it("keeps only so many idle connections", function()
+    local c = login(start { http_calls = 2 })
+    local others = { backend.start(), backend.start() }
+    for _, at in ipairs { b, others[1], others[2], others[2], others[1] } do
+      assert.are.equal(200, c:rpc("ask", { url = at.url .. "/status/200" }).status)
+    end
+    assert.are.equal(1, select(2, others[1]:requests()))
+    assert.are.equal(1, select(2, others[2]:requests()))
+    assert.are.equal(200, c:rpc("ask", { url = b.url .. "/status/200" }).status)
+    assert.are.equal(2, select(2, b:requests())) -- its first was the longest idle
+  end)
+
+  it("turns the queue away when the backend's circuit opens", function()
+    local c = login(start { http_calls = 1 })
+    for i = 1, 60 do c:send { rpc = "ask", req = { url = b.url .. "/reset" }, uuid = "u" .. i } end
+    for _ = 1, 60 do assert.are.equal("unavailable", c:receive().resp.code) end
+    assert.are.equal(10, #b:requests())
+    assert.are.equal("x", c:rpc("echo", "x"))
+  end)
+
+  it("takes addresses in brackets, and no passwords", function()
+    local c = login(start())
+    local answer = c:rpc("ask", { url = ("http://[::ffff:127.0.0.1]:%d/echo"):format(b.port) })
+    if answer.code then assert.are.equal("unreachable", answer.why) -- a machine without IPv6
+    else assert.are.equal("[::ffff:127.0.0.1]:" .. b.port, json.decode(answer.body).headers.host) end
+    for _, authority in ipairs { "user:pass@127.0.0.1", "user@127.0.0.1", "127.0.0.1@evil", "::1", "[::1", "::1]", "[127.0.0.1@x]", "[]",
+      "[::1%25lo]", "[::1]x", "a b", "a\\b", "", ":80", "a:80:90", "a:-1", "a:1e3" } do
+      local seen = c:rpc("misuse", { url = "http://" .. authority .. "/" })
+      assert.is_false(seen[1], authority)
+      assert.is_truthy(seen[2]:find("url: not http://host[:port]/path", 1, true), seen[2])
+    end
+  end)
+
   it("says what went wrong, within its time, whatever the backend does (A9, R-BACKEND)", function()
     local c = login(start { http_timeout = "400ms", http_connect_timeout = "200ms" })
     local function fails(path, code, options)
@@ -178,7 +324,10 @@ describe("moonlatch.http", function()
       { url = b.url, headers = { ["x"] = "a\r\nb" } }, { url = b.url, headers = { ["a b"] = "x" } },
       { url = b.url, headers = { host = "x" } },
       { url = b.url, headers = { ["Transfer-Encoding"] = "chunked" } }, { url = b.url, headers = { ["content-length"] = "1" } },
-      { url = b.url, method = "GET /evil" }, { url = b.url, timeout = -1 }, { url = b.url, body = 5 }, { url = b.url, form = 5 } } do
+      { url = b.url, method = "GET /evil" }, { url = b.url, timeout = -1 }, { url = b.url, body = 5 }, { url = b.url, form = 5 },
+      { url = b.url, headers = "x: y" }, { url = b.url, query = "a=b" }, { url = b.url .. "/{id}", params = 5 },
+      { url = b.url, headers = { x = "a\0b" } }, { url = b.url, headers = { ["x\r\ny"] = "a" } }, { url = b.url, headers = { [""] = "a" } },
+      { url = b.url, headers = { ["Expect"] = "100-continue" } }, { url = b.url, headers = { "x: y" } } } do
       local seen = c:rpc("misuse", options)
       assert.is_false(seen[1], json.encode(options))
       assert.is_truthy(seen[2]:find("^scripts/s/init.lua:%d+: "), seen[2])

@@ -50,6 +50,16 @@ local PATHS = {
   ["/large"] = function() return "HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n" .. ("x"):rep(1000) end,
   ["/endless"] = function() return "HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(3000000) end,
   ["/headers"] = function() return answer(200, "", { ("x-a: " .. ("x"):rep(1000)):rep(1), "x-b: " .. ("y"):rep(20000) }) end,
+  -- what the request's body says, to the byte; with ?close the end comes behind it, with ?reset that is none
+  ["/raw"] = function(c, r)
+    if r.query == "reset" then c.reset = true end
+    return r.body, r.query ~= nil
+  end,
+  -- a moment later comes what nobody asked for: with ?junk an answer, else the end
+  ["/late"] = function(c, r)
+    c.late = r.query == "junk" and answer(200, "evil") or ""
+    return answer(200, "fine")
+  end,
   ["/once"] = function() return answer(200, "once"), true end, -- keep-alive by its words, and closes
 }
 
@@ -96,9 +106,21 @@ local function read(c)
   if err == "closed" then close(c) end
 end
 
+local function say_late(c)
+  socket.sleep(0.005)
+  if c.late == "" then c.last = true end
+  c.sock:send(c.late)
+  c.late = nil
+end
+
 local function write(c)
   local sent, err, partial = c.sock:send(c.out)
   c.out = c.out:sub((sent or partial or 0) + 1)
+  if c.out == "" and c.late then say_late(c) end
+  if c.out == "" and c.reset then
+    socket.sleep(0.02) -- what was sent is read before the reset comes
+    c.sock:setoption("linger", { on = true, timeout = 0 })
+  end
   if err == "closed" or (c.out == "" and c.last) then close(c) end
 end
 

@@ -373,6 +373,12 @@ static void input_read(struct conn *c) {
     else if (n < 0 && n != -EAGAIN && n != -EINTR) conn_close(c, failure(c));
 }
 
+bool conn_is_quiet(const struct conn *c) {
+    char byte;
+    return c->state == CONN_OPEN && !c->peer_ended &&
+           recv(c->watch.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 static void on_ready(struct watch *w, uint32_t events) {
     struct conn *c = container_of(w, struct conn, watch);
     if (c->secured && tls_write_waits_for_input(tls_of(c)))

@@ -110,6 +110,10 @@ void conn_close(struct conn *c, const char *reason);
 
 static inline bool conn_is_open(const struct conn *c) { return c->state == CONN_OPEN; }
 
+/* Whether c is open and nothing has come that was not read: neither bytes nor an end. Asks the
+ * kernel. */
+bool conn_is_quiet(const struct conn *c);
+
 /* Another protocol takes over (an upgrade). Hands the callbacks to ops with user. */
 static inline void conn_hand_over(struct conn *c, const struct conn_ops *ops, void *user) {
     c->ops = ops;

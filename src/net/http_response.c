@@ -17,7 +17,7 @@ struct response_parser {
     size_t head_bytes;
     unsigned interim;
     bool head; /* of a HEAD request */
-    bool begun, done, large;
+    bool begun, headed, done, large;
 };
 
 static bool is_interim(const llhttp_t *llhttp) {
@@ -31,10 +31,12 @@ static int count_head(struct response_parser *p, size_t n) {
     return HPE_USER;
 }
 
+/* What comes behind a body in chunks is counted and dropped: a line there that passes for a header
+ * has got around whoever looked at the headers. */
 static int on_field(llhttp_t *llhttp, const char *at, size_t n) {
     struct response_parser *p = llhttp->data;
     int error = count_head(p, n);
-    if (error) return error;
+    if (error || p->headed) return error;
     char *to = text_reserve(&p->out->head, n);
     for (size_t i = 0; i < n; i++) to[i] = (char)tolower((unsigned char)at[i]);
     text_commit(&p->out->head, n);
@@ -44,15 +46,21 @@ static int on_field(llhttp_t *llhttp, const char *at, size_t n) {
 /* After a name come a colon and a space, after a value the end of its line: two bytes. */
 static int on_part_complete(llhttp_t *llhttp) {
     struct response_parser *p = llhttp->data;
-    text_char(&p->out->head, 0);
+    if (!p->headed) text_char(&p->out->head, 0);
     return count_head(p, 2);
 }
 
 static int on_value(llhttp_t *llhttp, const char *at, size_t n) {
     struct response_parser *p = llhttp->data;
     int error = count_head(p, n);
-    if (!error) text_add(&p->out->head, slice_make(at, n));
+    if (!error && !p->headed) text_add(&p->out->head, slice_make(at, n));
     return error;
+}
+
+/* Whatever its headers say (RFC 9112 section 6.3); llhttp believes the headers. */
+static bool is_bodiless(const struct response_parser *p) {
+    int status = p->llhttp.status_code;
+    return p->head || is_interim(&p->llhttp) || status == 204 || status == 304;
 }
 
 static int on_headers_complete(llhttp_t *llhttp) {
@@ -61,11 +69,13 @@ static int on_headers_complete(llhttp_t *llhttp) {
     /* llhttp takes "2" for a status as well: RFC 9110 section 15 knows three digits only. */
     if (llhttp->status_code < 100 || llhttp->status_code > 999) return -1;
     if (llhttp->status_code == 101) return -1;
-    if (llhttp->flags & F_CONTENT_LENGTH && !p->head && llhttp->content_length > p->max_body) {
+    p->headed = true;
+    if (is_bodiless(p)) return 1;
+    if (llhttp->flags & F_CONTENT_LENGTH && llhttp->content_length > p->max_body) {
         p->large = true;
         return -1;
     }
-    return p->head && !is_interim(llhttp) ? 1 : 0;
+    return 0;
 }
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t n) {
@@ -78,14 +88,21 @@ static int on_body(llhttp_t *llhttp, const char *at, size_t n) {
     return 0;
 }
 
+/* A 204 that says it has a body may be followed by one. */
+static bool promises_a_body(const llhttp_t *llhttp) {
+    return llhttp->status_code == 204 &&
+           (llhttp->flags & F_TRANSFER_ENCODING || llhttp->content_length);
+}
+
 static int on_message_complete(llhttp_t *llhttp) {
     struct response_parser *p = llhttp->data;
     if (is_interim(llhttp)) {
         text_clear(&p->out->head);
+        p->headed = false;
         return ++p->interim > INTERIM_MAX ? -1 : 0;
     }
     p->done = true;
-    p->out->keep_alive = llhttp_should_keep_alive(llhttp);
+    p->out->keep_alive = llhttp_should_keep_alive(llhttp) && !promises_a_body(llhttp);
     return HPE_PAUSED;
 }
 

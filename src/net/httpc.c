@@ -10,7 +10,7 @@
 #define FAILURES_WITHIN_MS 10000
 #define CIRCUIT_MS 5000
 #define BACKENDS_MAX 256
-#define IDLE_MAX 16 /* links kept of one backend */
+#define IDLE_MAX 16 /* links kept of one backend; of all, http_calls */
 
 struct backend {
     struct map_link by_name;
@@ -26,7 +26,7 @@ struct backend {
 };
 
 struct http_link {
-    struct list link; /* in httpc->links */
+    struct list link; /* in httpc->links, idle ones in the order in which they became so */
     struct list idle; /* in backend->idle */
     struct httpc *client;
     struct backend *backend;
@@ -44,7 +44,7 @@ struct httpc {
     const char *site;
     struct map backends;
     struct list links, waiting, ended; /* of exchanges the latter two */
-    size_t running, waiting_count;
+    size_t running, waiting_count, idle_count;
 };
 
 static uint64_t now_ms(const struct httpc *h) { return loop_now_ms(h->net->loop); }
@@ -121,11 +121,17 @@ static void on_nothing_closed(struct conn *c, const char *reason) {
 
 static const struct conn_ops ended_ops = {.closed = on_nothing_closed};
 
+static void link_unidle(struct http_link *l) {
+    if (!list_linked(&l->idle)) return;
+    list_remove(&l->idle);
+    l->backend->idle_count--;
+    l->client->idle_count--;
+}
+
 static void link_free(struct http_link *l) {
     struct httpc *h = l->client;
     timer_stop(h->net->loop, &l->timer);
-    if (list_linked(&l->idle)) l->backend->idle_count--;
-    list_remove(&l->idle);
+    link_unidle(l);
     list_remove(&l->link);
     if (l->dial) dial_cancel(l->dial);
     if (l->conn) {
@@ -137,16 +143,30 @@ static void link_free(struct http_link *l) {
 
 static void on_idle_over(struct timer *t) { link_free(container_of(t, struct http_link, timer)); }
 
+static void longest_idle_free(struct httpc *h) {
+    LIST_EACH(&h->links, link) {
+        struct http_link *l = container_of(link, struct http_link, link);
+        if (!list_linked(&l->idle)) continue;
+        link_free(l);
+        return;
+    }
+}
+
 static void link_keep(struct http_link *l) {
+    struct httpc *h = l->client;
     struct backend *b = l->backend;
     if (b->idle_count >= IDLE_MAX) {
         link_free(l);
         return;
     }
+    if (h->idle_count >= h->limits->http_calls) longest_idle_free(h);
     l->used = true;
     list_push_front(&b->idle, &l->idle);
+    list_remove(&l->link);
+    list_push(&h->links, &l->link);
     b->idle_count++;
-    timer_start(l->client->net->loop, &l->timer, l->client->limits->http_idle);
+    h->idle_count++;
+    timer_start(h->net->loop, &l->timer, h->limits->http_idle);
 }
 
 static struct http_link *link_new(struct httpc *h, struct backend *b) {
@@ -159,13 +179,19 @@ static struct http_link *link_new(struct httpc *h, struct backend *b) {
     return l;
 }
 
+/* An idle link on which nothing has happened up to now. One that the backend has closed is of no
+ * use; one on which it has said something would give that for the answer to the next request. */
 static struct http_link *link_take_idle(struct backend *b) {
-    struct list *link = list_pop(&b->idle);
-    if (!link) return NULL;
-    struct http_link *l = container_of(link, struct http_link, idle);
-    b->idle_count--;
-    timer_stop(l->client->net->loop, &l->timer);
-    return l;
+    while (!list_empty(&b->idle)) {
+        struct http_link *l = container_of(b->idle.next, struct http_link, idle);
+        if (conn_is_quiet(l->conn)) {
+            link_unidle(l);
+            timer_stop(l->client->net->loop, &l->timer);
+            return l;
+        }
+        link_free(l);
+    }
+    return NULL;
 }
 
 /* ---- the end of an exchange ---- */
@@ -196,7 +222,8 @@ static void on_end(struct deferred *d) {
     http_response_fini(&response);
 }
 
-/* Gives back its turn and its link; done comes at the end of the turn. */
+/* Gives back its turn and its link; done comes at the end of the turn. What had no turn yet lets
+ * nobody else run: a queue that is turned away must not be so in as many nested calls. */
 static void end(struct http_exchange *x, const char *code, const char *why) {
     struct httpc *h = x->client;
     struct http_link *l = x->on;
@@ -209,16 +236,16 @@ static void end(struct http_exchange *x, const char *code, const char *why) {
     x->on = NULL;
     if (l) {
         l->exchange = NULL;
-        if (!code && x->response.keep_alive) link_keep(l);
+        if (!code && x->response.keep_alive && !conn_backlog(l->conn)) link_keep(l);
         else link_free(l);
     }
     if (x->running) {
         x->running = false;
         h->running--;
         circuit_note(h, x->backend, code && strcmp(code, "too_large"));
+        run_next(h);
     }
     loop_defer(h->net->loop, LOOP_DELIVER, &x->deferred);
-    run_next(h);
 }
 
 void http_cancel(struct http_exchange *x) {
@@ -259,28 +286,39 @@ static bool may_retry(const struct http_link *l, const struct http_exchange *x) 
     return l->used && x->idempotent && !x->retried && !response_begun(x->parser);
 }
 
-static void on_closed(struct conn *c, const char *reason) {
-    struct http_link *l = c->user;
+/* It has ended, or broken off, before the answer was complete. */
+static void lost(struct http_link *l, const char *reason) {
     struct http_exchange *x = l->exchange;
-    l->conn = NULL;
     if (!x) {
         link_free(l);
-        return;
-    }
-    if (may_retry(l, x)) {
+    } else if (may_retry(l, x)) {
         l->exchange = NULL;
         x->on = NULL;
         x->retried = true;
         link_free(l);
         run(x);
-    } else if (response_end(x->parser) == RESPONSE_DONE) {
-        end(x, NULL, NULL);
     } else {
         end(x, "unavailable", reason);
     }
 }
 
-static const struct conn_ops link_ops = {.received = on_received, .closed = on_closed};
+/* Only an orderly end can be that of an answer: where bytes got lost, or over TLS somebody in
+ * between cut them off, the connection is closed without. */
+static void on_ended(struct conn *c) {
+    struct http_link *l = c->user;
+    struct http_exchange *x = l->exchange;
+    if (x && response_end(x->parser) == RESPONSE_DONE) end(x, NULL, NULL);
+    else lost(l, "closed by peer");
+}
+
+static void on_closed(struct conn *c, const char *reason) {
+    struct http_link *l = c->user;
+    l->conn = NULL;
+    lost(l, reason);
+}
+
+static const struct conn_ops link_ops = {
+    .received = on_received, .ended = on_ended, .closed = on_closed};
 
 static void ask(struct http_link *l) {
     struct http_exchange *x = l->exchange;
