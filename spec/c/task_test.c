@@ -522,8 +522,18 @@ static void offer(struct rig *r, struct script *s, const char *source) {
 
 #define SPIN(ms) "require 'moonlatch.spin'.spin(" #ms ") "
 
+/* Another site, which always has something to do: a share is for its sake. */
+static void add_company(struct rig *r) {
+    static struct share share;
+    static struct site company;
+    share = (struct share){.asked_ms = UINT64_MAX / 2};
+    company = (struct site){.share = &share};
+    list_push(&r->core.sites, &company.link);
+}
+
 static void rig_open_share(struct rig *r, uint64_t wait_ms) {
     rig_init(r);
+    add_company(r);
     r->limits.script_share = 100;
     r->limits.script_share_wait = wait_ms;
     r->limits.script_waiting = 4;

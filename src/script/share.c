@@ -20,7 +20,7 @@ static bool has_company(const struct share *s) {
     uint64_t now_ms = loop_now_ms(loop_of(s));
     LIST_EACH(&s->site->core->sites, link) {
         const struct share *other = container_of(link, struct site, link)->share;
-        if (other && other != s && other->asked_ms && now_ms - other->asked_ms < COMPANY_MS)
+        if (other && other != s && other->asked_ms && now_ms < other->asked_ms + COMPANY_MS)
             return true;
     }
     return false;
