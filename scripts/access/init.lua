@@ -6,7 +6,7 @@ local site = {}
 
 function site.authentication(req)
   local name, team = req.query.name, req.query.team
-  if not name then return nil, "name is missing" end
+  if type(name) ~= "string" then return nil, "name is missing" end
   local staff = false
   for _, each in ipairs(site.options.staff) do staff = staff or each == name end
   return { name = name, team = team, staff = staff }

@@ -8,7 +8,7 @@ local task = require "moonlatch.task"
 local site = {}
 local server
 
-function site.authentication(req) return req.query.name and { name = req.query.name } end
+function site.authentication(req) return type(req.query.name) == "string" and { name = req.query.name } end
 
 -- One who may be asked: their answer, or "no answer".
 local function asking(socket, question)
@@ -21,8 +21,10 @@ end
 site.controllers = {
   poll = function(_, data)
     if type(data) ~= "table" or type(data.question) ~= "string" then return nil, "which question?" end
+    local sockets, code = server:channelSockets("everybody", 50)
+    if not sockets then return nil, code end
     local questions = {}
-    for i, socket in ipairs(server:channelSockets("everybody", 50)) do questions[i] = asking(socket, data.question) end
+    for i, socket in ipairs(sockets) do questions[i] = asking(socket, data.question) end
     return task.all(questions, 5)
   end,
 }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- A counter that all nodes share, in Redis; each change is told to whoever listens. Without Redis the client reads
 -- "unavailable".
+--   client.subscribe("counter", ...); client.rpc("add", 1, ...)
 
 local redis = require "moonlatch.redis"
 

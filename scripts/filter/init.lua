@@ -6,11 +6,14 @@
 local site = {}
 
 function site.authentication(req)
-  return { name = req.query.name or "guest", role = req.query.role or "guest" }
+  local name, role = req.query.name, req.query.role -- in earnest the role is not for the visitor to say
+  if type(name) ~= "string" then return nil, "name is missing" end
+  return { name = name, role = role == "staff" and "staff" or role == "member" and "member" or "guest" }
 end
 
 site.controllers = {
   mute = function(_, name, socket)
+    if type(name) ~= "string" then return nil, "whom?" end
     socket.muted = socket.muted or {} -- fields of our own live as long as the socket
     socket.muted[name] = true
     return true

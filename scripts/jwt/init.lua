@@ -11,7 +11,7 @@ function site.authentication(req)
   if type(token) ~= "string" then return nil, "no token" end
   local claims, why = crypto.jwt_verify(token, site.options.secret, { iss = site.options.issuer, leeway = 5 })
   if not claims then return nil, why end -- malformed, signature, expired, ...
-  return { name = claims.sub, roles = claims.roles or {} }
+  return { name = claims.sub, roles = claims.roles }
 end
 
 site.controllers = { whoami = function(auth) return auth end }

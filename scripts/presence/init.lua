@@ -1,10 +1,12 @@
 -- SPDX-License-Identifier: MIT
--- Presence: who is online, over all their tabs and all nodes, and a channel that tells of who comes and goes.
+-- Presence: who is online, over all their tabs and all nodes, and a channel that tells of who comes and goes: how
+-- many tabs they have now, 0 when they are gone.
+--   client.subscribe("presence", ...); client.rpc("online", null, ...)
 
 local site = {}
 local server
 
-function site.authentication(req) return req.query.name and { name = req.query.name } end
+function site.authentication(req) return type(req.query.name) == "string" and { name = req.query.name } end
 
 -- The names of all who are online, and how many sockets each has.
 local function online()
@@ -20,14 +22,12 @@ site.controllers = { online = function() return online() end }
 
 function site.setup(the_server)
   server = the_server
-  server:on("connect", function(socket)
+  local function tell(socket)
     local name = socket.auth.name
-    if online()[name] == 1 then server:publish("presence", { name = name, online = true }) end
-  end)
-  server:on("disconnect", function(socket)
-    local name = socket.auth.name
-    if not online()[name] then server:publish("presence", { name = name, online = false }) end
-  end)
+    server:publish("presence", { name = name, tabs = online()[name] or 0 })
+  end
+  server:on("connect", tell)
+  server:on("disconnect", tell)
   server:on("publish", function(_, data) return data.channel ~= "presence" end)
 end
 

@@ -10,14 +10,17 @@ describe("presence", function()
     local function enter(name) return assert(site:connect { query = { name = name } }) end
     local ann = enter "ann"
     ann:subscribe "presence"
-    local bob, tab = enter "bob", enter "bob"
-    assert.same({ name = "bob", online = true }, ann:receive(5).data)
+    local bob = enter "bob"
+    assert.same({ name = "bob", tabs = 1 }, ann:receive(5).data)
+    local tab = enter "bob"
+    assert.same({ name = "bob", tabs = 2 }, ann:receive(5).data)
     assert.same({ ann = 1, bob = 2 }, ann:rpc "online")
     tab:close()
+    assert.same({ name = "bob", tabs = 1 }, ann:receive(5).data)
     bob:close()
-    assert.same({ name = "bob", online = false }, ann:receive(5).data)
+    assert.same({ name = "bob", tabs = 0 }, ann:receive(5).data)
     assert.same({ ann = 1 }, ann:rpc "online")
     assert.same({}, ann:messages())
-    assert.same({ nil, "Forbidden" }, { ann:publish("presence", { name = "eve", online = true }) })
+    assert.same({ nil, "Forbidden" }, { ann:publish("presence", { name = "eve", tabs = 1 }) })
   end)
 end)

@@ -1,12 +1,13 @@
 -- SPDX-License-Identifier: MIT
 -- A rate for each user: so many expensive calls in so many seconds, on all their sockets together. What is above is
 -- answered with an error that a program can read.
+--   six times client.rpc("report", null, function (err) { ... })    ->    err.code is "rate"
 
 local cache = require "moonlatch.cache"
 
 local site = {}
 
-function site.authentication(req) return req.query.name and { name = req.query.name } end
+function site.authentication(req) return type(req.query.name) == "string" and { name = req.query.name } end
 
 -- A controller that each user may call options.calls times in options.seconds.
 local function limited(fn)

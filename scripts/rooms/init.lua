@@ -1,52 +1,45 @@
 -- SPDX-License-Identifier: MIT
--- Rooms: join, leave, who is there, what was said before, and an owner who may put somebody out.
---   client.rpc("rooms.join", "lua", ...)
+-- Rooms: join, leave, who is there, which there are, and what was said before somebody came. The only way in is a call.
+--   client.rpc("rooms.join", "lua", ...); client.publish("room:lua", "hello"); client.rpc("rooms.who", "lua", ...)
 
 local site = {}
 local server
 
-function site.authentication(req) return req.query.name and { name = req.query.name } end
+function site.authentication(req) return type(req.query.name) == "string" and { name = req.query.name } end
 
-local function channel_of(room)
-  if type(room) ~= "string" or not room:find("^[%w_-]+$") then return nil, "no such room" end
-  return "room:" .. room
-end
-
--- Calls fn(channel, auth, data, socket) for a room that there may be.
+-- A controller about one room: fn(channel, auth, socket), for a name that a room may have.
 local function in_room(fn)
-  return function(auth, data, socket)
-    local channel, err = channel_of(type(data) == "table" and data.room or data)
-    if not channel then return nil, err end
-    return fn(channel, auth, data, socket)
+  return function(auth, room, socket)
+    if type(room) ~= "string" or not room:find("^[%w_-]+$") then return nil, "no such room" end
+    return fn("room:" .. room, auth, socket)
   end
 end
 
+-- The list with fn of each; it stays a list, also when it is empty.
+local function mapped(list, fn)
+  if not list then return nil, "unavailable" end -- Redis is away
+  for i, each in ipairs(list) do list[i] = fn(each) end
+  return list
+end
+
 site.controllers = { rooms = {
-  join = in_room(function(channel, auth, _, socket)
-    local members = server:channelSockets(channel)
-    if #members == 0 then socket.owns = channel end -- who comes first owns it
+  join = in_room(function(channel, auth, socket)
     local ok, code = socket:subscribe(channel)
     if not ok then return nil, code end
     server:publish(channel, { joined = auth.name })
-    return { owner = socket.owns == channel, before = server:history(channel, { limit = 50 }) }
+    return { before = server:history(channel, { limit = 50 }) }
   end),
-  leave = in_room(function(channel, auth, _, socket)
-    server:publish(channel, { left = auth.name })
-    return socket:unsubscribe(channel)
+  leave = in_room(function(channel, auth, socket)
+    local was_there = socket:unsubscribe(channel)
+    if was_there then server:publish(channel, { left = auth.name }) end
+    return was_there
   end),
   who = in_room(function(channel)
-    local names = {}
-    for i, socket in ipairs(server:channelSockets(channel)) do names[i] = socket.auth.name end
-    table.sort(names)
-    return names
+    return mapped(server:channelSockets(channel), function(socket) return socket.auth.name end)
   end),
-  kick = in_room(function(channel, _, data, socket)
-    if socket.owns ~= channel then return nil, "not your room" end
-    for _, member in ipairs(server:channelSockets(channel)) do
-      if member.auth.name == data.name then member:unsubscribe(channel) end
-    end
-    return true
-  end),
+  list = function()
+    return mapped(server:channels(), function(channel) return channel:match("^room:(.*)") end)
+  end,
 } }
 
 function site.setup(the_server)

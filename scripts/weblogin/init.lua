@@ -10,13 +10,14 @@ local site = {}
 
 function site.authentication(req)
   local session = req.cookies.session
-  if not session then return nil, "not logged in" end
+  if not session or not session:find("^[%w_-]+$") or #session > 100 then return nil, "not logged in" end
   local user = cache.get("session:" .. session)
   if user then return user end
   local res, code = http.get(site.options.api .. "/sessions/{id}", { params = { id = session }, timeout = 2 })
   if not res then return nil, code end -- timeout, unavailable, busy: the visitor may try again
   if res.status ~= 200 then return false end
   user = res:json()
+  if type(user) ~= "table" then return nil, "unavailable" end -- it is not itself
   cache.set("session:" .. session, user, 10)
   return user
 end

@@ -7,6 +7,7 @@ describe("weblogin", function()
     asked = {}
     site = spec.site("weblogin", { options = { api = spec.backend(function(req)
       asked[#asked + 1] = req.path
+      if req.path == "/sessions/odd" then return { body = "<p>moved" } end
       if req.path == "/sessions/good" then return { json = { name = "ann" } } end
       return { status = 404 }
     end) } })
@@ -25,8 +26,15 @@ describe("weblogin", function()
     assert.same({ nil, 500, { error = "not logged in" } }, { site:token {} })
   end)
 
-  it("lets no cookie change the path of the request", function()
-    site:token { cookies = { session = "../admin" } }
-    assert.same({ "/sessions/..%2Fadmin" }, asked)
+  it("asks for nothing that cannot be a session", function()
+    for _, session in ipairs { "../admin", "..", "", ("x"):rep(2000) } do
+      assert.same({ nil, 500, { error = "not logged in" } }, { site:token { cookies = { session = session } } })
+    end
+    assert.same({}, asked)
+  end)
+
+  it("keeps no answer that is no user", function()
+    for _ = 1, 2 do assert.same({ nil, 500, { error = "unavailable" } }, { site:token { cookies = { session = "odd" } } }) end
+    assert.same({ "/sessions/odd", "/sessions/odd" }, asked)
   end)
 end)

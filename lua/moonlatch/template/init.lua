@@ -15,7 +15,7 @@ end
 -- nothing refuses. In earnest, ask a session or a backend here instead of believing the name.
 function site.authentication(req)
   local name = req.query.name
-  if name and name ~= "" then return { name = name } end
+  if type(name) == "string" and name ~= "" then return { name = name } end
 end
 
 -- What clients may call: client.rpc("hello", { room = "lobby" }, callback). What is returned is the
