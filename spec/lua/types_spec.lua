@@ -39,6 +39,20 @@ local function written(file, local_name)
   return names
 end
 
+-- The texts that a pattern finds in a part of a file, sorted.
+local function quoted(part, pattern)
+  local names = {}
+  for name in assert(part):gmatch(pattern) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- The fields of a class of types.lua.
+local function fields(class)
+  local part = read("lua/moonlatch/types.lua"):match("%-%-%-@class moonlatch%." .. class .. "%f[^%w_.][^\n]*\n(.-)\n[^-]")
+  return quoted("\n" .. part, "\n%-%-%-@field ([%w_]+)")
+end
+
 local function union(...)
   local names, seen = {}, {}
   for _, list in ipairs { ... } do
@@ -69,17 +83,22 @@ describe("the definitions for editors", function()
     assert.same(union(registered("lib_server", "lib_channel"), written("runtime", "server"), written("history", "core.server"),
       { "before", "on", "after" }), defined "server")
     assert.same(registered "lib_socket", defined "socket")
-    local class = read("lua/moonlatch/types.lua"):match("%-%-%-@class moonlatch.socket\n(.-)\nlocal")
-    for field in read("src/script/lib_socket.c"):gmatch('{"(%w+)", FIELD_') do
-      assert.truthy(class:find("@field " .. field .. " "), field)
-    end
+    assert.same(quoted(read "src/script/lib_socket.c", '{"(%w+)", FIELD_'), fields "socket")
     assert.same({ "json", "send", "set", "status", "type" }, defined "response")
+  end)
+
+  it("have the members of a site, and the events", function()
+    local checked = quoted(read "lua/moonlatch/runtime.lua", 'check%(where, site, "([%w_]+)"')
+    assert.same(union(checked, { "options" }), fields "site") -- options are the gateway's to set
+    assert.same(quoted(read("lua/moonlatch/events.lua"):match "local NAMES = (%b{})", '"([%w_]+)"'),
+      quoted(read("lua/moonlatch/types.lua"):match "@alias moonlatch%.event ([^\n]+)", '"([%w_]+)"'))
   end)
 
   it("have every module that is in C", function()
     for _, name in ipairs { "crypto", "time", "cache" } do assert.same(registered("lib_" .. name), defined(name), name) end
     assert.same(without(registered "lib_log", "print"), defined "log")
-    assert.same({ "decode", "encode" }, defined "json")
+    local json = quoted(read "src/script/lib_json.c", '\n    lua_setfield%(L, %-2, "(%l[%w_]+)"%)')
+    assert.same(json, union(defined "json", fields "json"))
   end)
 
   it("have every module that is in Lua", function()
