@@ -123,6 +123,9 @@ bool origin_listed(const struct site *site, const struct request *r, struct slic
 }
 
 void origin_refused(const struct site *site, struct slice origin, const char *hint) {
+    if (!hint)
+        hint = origin.p ? "list it in origins of the site's conf"
+                        : "its page does not say where it is from; see its Referrer-Policy";
     metrics_count(site->core->metrics, "origin_refused_total", NULL, NULL, site->name);
     LOG(site->core->log, LOG_INFO, "origin refused", log_c("site", site->name),
         log_s("origin", origin.p ? origin : SLICE("none")), log_c("hint", hint));
@@ -134,6 +137,6 @@ bool opening_origin(const struct endpoint *ep, const struct request *r) {
     if (any && ep->conf->auth != AUTH_REQUEST) return true;
     struct slice origin = http_header(r, "origin");
     if (!origin.p || origin_listed(site, r, origin)) return true;
-    origin_refused(site, origin, ORIGIN_HINT);
+    origin_refused(site, origin, NULL);
     return false;
 }

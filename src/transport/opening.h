@@ -30,9 +30,8 @@ bool opening_origin(const struct endpoint *ep, const struct request *r);
 /* The same for a site's listed origins and own host, whatever the endpoint. */
 bool origin_listed(const struct site *site, const struct request *r, struct slice origin);
 
-/* A request of a page of this origin (p is NULL where it named none) is answered with 403: counts it and
- * tells the log, with what would let it in: ORIGIN_HINT where that is the list. */
-#define ORIGIN_HINT "list it in origins of the site's conf"
+/* A request is answered with 403 because of its page's origin (p is NULL where it names none): counts
+ * it and tells the log, with what would let it in. hint NULL: the list of origins would. */
 void origin_refused(const struct site *site, struct slice origin, const char *hint);
 
 /* The origin of a URL (of a Referer header); p is NULL when it is none. */

@@ -315,7 +315,7 @@ static bool script_origin(const struct sockjs *k, const struct request *r) {
     if (k->endpoint->conf->auth != AUTH_REQUEST || http_header(r, "Origin").n) return true;
     struct slice origin = origin_of_url(http_header(r, "Referer"));
     if (origin.p && origin_listed(k->endpoint->site, r, origin)) return true;
-    origin_refused(k->endpoint->site, origin, ORIGIN_HINT);
+    origin_refused(k->endpoint->site, origin, NULL);
     return false;
 }
 

@@ -174,8 +174,9 @@ static int refusal(struct ask *a, const struct request *r, const char **text) {
         return 400;
     }
     if (!is_from_known_page(a, r)) {
-        bool closed = a->jsonp && a->site->conf->token.jsonp != JSONP_LISTED;
-        origin_refused(a->site, page_of(a, r), closed ? "token.jsonp of the site's conf is false" : ORIGIN_HINT);
+        bool closed = a->jsonp && a->site->conf->token.jsonp == JSONP_OFF;
+        origin_refused(a->site, page_of(a, r),
+                       closed ? "token.jsonp of the site's conf is false" : NULL);
         *text = "Forbidden";
         return 403;
     }
