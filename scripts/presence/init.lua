@@ -10,8 +10,10 @@ function site.authentication(req) return type(req.query.name) == "string" and { 
 
 -- The names of all who are online, and how many sockets each has.
 local function online()
+  local sockets, code = server:sockets()
+  if not sockets then return nil, code end -- Redis is away
   local counts = {}
-  for _, socket in ipairs(server:sockets() or {}) do
+  for _, socket in ipairs(sockets) do
     local name = socket.auth and socket.auth.name
     if name then counts[name] = (counts[name] or 0) + 1 end
   end
@@ -23,8 +25,8 @@ site.controllers = { online = function() return online() end }
 function site.setup(the_server)
   server = the_server
   local function tell(socket)
-    local name = socket.auth.name
-    server:publish("presence", { name = name, tabs = online()[name] or 0 })
+    local counts, name = online(), socket.auth.name
+    if counts then server:publish("presence", { name = name, tabs = counts[name] or 0 }) end
   end
   server:on("connect", tell)
   server:on("disconnect", tell)
