@@ -24,6 +24,7 @@
 #include "transport/transport.h"
 #include "watch.h"
 
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
@@ -64,8 +65,13 @@ static bool open_later(void *arg, const struct site_conf *conf, struct text *err
 
 /* ---- parts ---- */
 
+/* libuv looks names up in half of its threads. Two of four would be held up, for everybody, by two
+ * names whose servers do not answer. */
+#define THREADS "16"
+
 static void worker_init(struct worker *w, const struct config *config) {
     *w = (struct worker){.config = config};
+    setenv("UV_THREADPOOL_SIZE", THREADS, 0);
     w->loop = loop_new();
     w->log = log_new(w->loop, STDERR_FILENO);
     log_set_level(w->log, config->dev ? LOG_DEBUG : config->log_level);
