@@ -237,7 +237,7 @@ return {
     -- script_stuck = "2s",
     -- And this long: the process ends with SIGABRT, so that its supervisor starts it anew; "20ms" to "10m" or "off".
     -- script_stuck_abort = "off",
-    -- Of each second that a site's handlers may run while other sites have work; then they wait for their turn; 1s: all of it; "10ms" to "1s".
+    -- Of each second that a site's handlers may run while others have work; then they wait for their turn; 1s: all of it; "10ms" to "1s".
     -- script_share = "300ms",
     -- For that turn; then clients read overload; "10ms" to "1m".
     -- script_share_wait = "1s",

@@ -149,8 +149,8 @@ local function vote(state, name, entry, ...)
   if select("#", ...) > 0 then return ... end
   if not entry.hinted then
     entry.hinted = true
-    state.core.warn(("%s: a listener of \"%s\" returned nothing, which refuses: return true to allow"):format(
-      state.core.where(entry.fn), name))
+    state.core.warn(("a listener of \"%s\", %s, returned nothing, which refuses: return true to allow"):format(name,
+      state.core.where(entry.fn)))
   end
   return false
 end
