@@ -88,6 +88,7 @@ static void add_site(const struct admin *admin, const struct site *site, struct 
     add_number(json, "channels", site->channels.count);
     add_number(json, "calls", site->running);
     add_number(json, "tasks", script.tasks);
+    add_number(json, "delays", script.delays);
     add_number(json, "errors", script.failed);
     add_number(json, "limit_hits", (uint64_t)metrics_sum(metrics, "limit_hits_total", site->name));
     add_number(json, "generation", script.generation);

@@ -1,9 +1,8 @@
 -- SPDX-License-Identifier: MIT
--- Rooms: join, leave, who is there, which there are, and what was said before somebody came. The only way in is a call.
+-- Rooms: join, leave, who is there, and what was said before somebody came. The only way in is a call.
 --   client.rpc("rooms.join", "lua", ...); client.publish("room:lua", "hello"); client.rpc("rooms.who", "lua", ...)
 
-local site = {}
-local server
+local site, server = {}, nil
 
 function site.authentication(req) return type(req.query.name) == "string" and { name = req.query.name } end
 
@@ -13,13 +12,6 @@ local function in_room(fn)
     if type(room) ~= "string" or not room:find("^[%w_-]+$") then return nil, "no such room" end
     return fn("room:" .. room, auth, socket)
   end
-end
-
--- The list with fn of each; it stays a list, also when it is empty.
-local function mapped(list, fn)
-  if not list then return nil, "unavailable" end -- Redis is away
-  for i, each in ipairs(list) do list[i] = fn(each) end
-  return list
 end
 
 site.controllers = { rooms = {
@@ -35,11 +27,11 @@ site.controllers = { rooms = {
     return was_there
   end),
   who = in_room(function(channel)
-    return mapped(server:channelSockets(channel), function(socket) return socket.auth.name end)
+    local members, code = server:channelSockets(channel)
+    if not members then return nil, code end -- Redis is away
+    for i, socket in ipairs(members) do members[i] = socket.auth.name end
+    return members
   end),
-  list = function()
-    return mapped(server:channels(), function(channel) return channel:match("^room:(.*)") end)
-  end,
 } }
 
 function site.setup(the_server)

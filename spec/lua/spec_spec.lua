@@ -315,6 +315,11 @@ describe("moonlatch.spec " .. (live and "against a gateway" or "without a server
     local ok, err = pcall(site.close, site)
     assert.is_false(ok)
     assert.truthy(err:find("the site left something behind", 1, true))
+    start()
+    enter("bob"):rpc("later", 60)
+    ok, err = pcall(site.close, site)
+    assert.is_false(ok)
+    assert.truthy(err:find("delay", 1, true))
   end)
 
   it("does not load what the gateway would not", function()

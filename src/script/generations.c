@@ -262,6 +262,7 @@ bool script_stat(const struct site *site, struct script_stat *out) {
                                 .memory = rt->vm->used,
                                 .memory_most = rt->vm->limits->script_memory,
                                 .tasks = rt->vm->task_count,
+                                .delays = rt->delay_count,
                                 .ended = rt->vm->ended,
                                 .failed = rt->vm->failed};
     return true;

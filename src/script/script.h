@@ -65,6 +65,7 @@ struct script_stat {
     unsigned leaving;             /* older ones that have not ended yet */
     size_t memory, memory_most;   /* bytes of its state, and script_memory */
     size_t tasks;                 /* that run or wait */
+    size_t delays;                /* that are set */
     uint64_t ended, failed;       /* tasks since it was loaded; those of them that raised */
 };
 

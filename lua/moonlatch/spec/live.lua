@@ -315,22 +315,25 @@ function site:channels()
   return names
 end
 
--- Tasks that still wait. (Delays are not seen from outside.)
-local function tasks_left(self)
-  local stat = self.gateway:ask("stat", {})
+-- What the script began and did not bring to an end: texts.
+local function leaks(self)
+  local list, stat = {}, self.gateway:ask("stat", {})
   for _, row in ipairs(stat and stat.sites or {}) do
-    if row.name == self.name then return row.tasks end
+    if row.name == self.name and row.tasks > 0 then list[#list + 1] = row.tasks .. " tasks wait" end
+    if row.name == self.name and row.delays > 0 then list[#list + 1] = row.delays .. " delays are set" end
   end
-  return 0
+  return list
 end
 
 function site:close(options)
   if self.ended then return end
   self.ended = true
-  local left = tasks_left(self)
+  local left = leaks(self)
   for _, c in ipairs(self.clients) do c:close() end
   self.gateway:stop()
-  if left > 0 and not (options and options.leaks) then error(("the site left something behind: %d tasks wait"):format(left), 2) end
+  if #left > 0 and not (options and options.leaks) then
+    error("the site left something behind:\n  " .. table.concat(left, "\n  "), 2)
+  end
 end
 
 return live
