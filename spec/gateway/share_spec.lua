@@ -161,7 +161,7 @@ describe("a site that takes much time", function()
   end)
 
   it("is told no at once when too many wait", function()
-    local g = start { script_waiting = 3 }
+    local g = start { script_share = "10ms", script_waiting = 3 }
     local c = login(g)
     for i = 1, 10 do call(c, "burn", "b" .. i) end
     local first = assert(c:wait(function(m) return m.error end, 2))

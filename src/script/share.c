@@ -3,7 +3,6 @@
 
 #define WHOLE_MS 1000   /* a share that is all of the worker is none */
 #define COMPANY_MS 1000 /* a site counts that had a task so long ago at most */
-#define TURN_MS 10      /* one sample says nothing of the turn's length, two do */
 #define LOOK_MS 20      /* how late a refusal may come */
 #define TELL_MS 10000
 
@@ -30,6 +29,8 @@ static bool is_over(const struct share *s) {
     return limits_of(s)->script_share < WHOLE_MS && s->level_us >= bucket_us(s) && has_company(s);
 }
 
+static bool had_turn(const struct share *s) { return s->turn_ms >= SHARE_TURN_MS; }
+
 /* What goes in by what may not wait (filter) counts for a second, not for longer. */
 static void fill(struct share *s, uint64_t ms) {
     uint64_t most = 2 * bucket_us(s);
@@ -37,7 +38,6 @@ static void fill(struct share *s, uint64_t ms) {
     s->level_us += ms * 1000;
     if (s->level_us > most) s->level_us = most;
     s->turn_ms += ms;
-    s->busy = s->turn_ms > TURN_MS;
     loop_defer(loop_of(s), LOOP_FREE, &s->calm);
 }
 
@@ -49,11 +49,7 @@ static void catch_up(struct share *s) {
     if (sampled_ms != s->seen_ms) fill(s, sampled_ms - s->seen_ms);
 }
 
-static void on_calm(struct deferred *d) {
-    struct share *s = container_of(d, struct share, calm);
-    s->turn_ms = 0;
-    s->busy = false;
-}
+static void on_calm(struct deferred *d) { container_of(d, struct share, calm)->turn_ms = 0; }
 
 /* ---- the queue ---- */
 
@@ -89,18 +85,21 @@ static void call(struct share *s, struct turn *t, bool late) {
 
 static void on_timer(struct timer *timer) {
     struct share *s = container_of(timer, struct share, timer);
-    for (struct turn *late; (late = first_late(s));) call(s, late, true);
-    for (catch_up(s); s->queued && !s->busy && !is_over(s); catch_up(s))
+    catch_up(s);
+    for (struct turn *late; is_over(s) && (late = first_late(s));) call(s, late, true);
+    for (; s->queued && !had_turn(s) && !is_over(s); catch_up(s))
         call(s, container_of(s->queue.next, struct turn, link), false);
     if (s->queued) timer_start(loop_of(s), &s->timer, next_look_ms(s));
 }
 
 bool share_look(struct share *s) {
     catch_up(s);
-    return !s->queued && !s->busy && !is_over(s);
+    return !s->queued && !had_turn(s) && !is_over(s);
 }
 
-bool share_is_full(const struct share *s) { return s->queued >= limits_of(s)->script_waiting; }
+bool share_is_full(const struct share *s) {
+    return s->queued >= limits_of(s)->script_waiting && is_over(s);
+}
 
 void share_queue(struct share *s, struct turn *t, bool patient) {
     uint64_t now_ms = loop_now_ms(loop_of(s));

@@ -16,12 +16,14 @@
  * The samples fill a bucket that runs out at script_share per second and holds the share of one
  * second. While it is full the site's tasks stand in a queue, and go on in order as it runs out:
  * those that may be refused for script_share_wait at most, and not more than script_waiting of them.
- * Besides, and whatever the share is, once the site's tasks have taken more than TURN_MS of a turn of
- * the loop the rest of them wait for the next one, so that nobody waits longer for many handlers than
- * for a long one.
+ * Besides, and whatever the share is, once the site was found running for SHARE_TURN_MS in one turn
+ * of the loop the rest of its tasks wait for the next, so that nobody waits longer for many handlers
+ * than for that and a long one. They are not refused for it: the next turn comes soon.
  *
  * The share is for the sake of other sites' scripts: while none of them has had anything to do for a
  * second it does not count. */
+#define SHARE_TURN_MS 20 /* two samples: one says nothing of the turn's length */
+
 struct share {
     struct site *site;
     unsigned users;
@@ -31,9 +33,8 @@ struct share {
     uint64_t seen_ms;    /* of sampled_ms, what is in the bucket */
     uint64_t level_us;   /* of the bucket, */
     uint64_t level_ms;   /* at this time of the loop's clock */
-    uint64_t turn_ms;    /* of seen_ms, what is of this turn */
-    bool busy;           /* that is too much */
-    struct deferred calm; /* at the end of the turn */
+    uint64_t turn_ms;     /* that it was found running in this turn */
+    struct deferred calm; /* ends the turn */
     struct list queue;   /* struct turn */
     size_t queued;
     struct timer timer; /* set while somebody stands in the queue */
