@@ -82,7 +82,9 @@ return site
 -- The names of all modules of the house: those in files, and those in C.
 local function modules()
   local names = { "core", "http_wire", "redis_wire", "json", "crypto", "log", "time", "cache" }
-  for file in io.popen("ls lua/moonlatch"):lines() do names[#names + 1] = file:match("^([%w_]+)%.lua$") end
+  for path in io.popen("find lua/moonlatch -name '*.lua'"):lines() do
+    names[#names + 1] = path:match("^lua/moonlatch/(.*)%.lua$"):gsub("/", ".")
+  end
   table.sort(names)
   return names
 end

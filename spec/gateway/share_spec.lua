@@ -162,6 +162,7 @@ describe("a site that takes much time", function()
 
   it("is told no at once when too many wait", function()
     local g = start { script_share = "10ms", script_waiting = 3 }
+    login(g, "good") -- so that there is somebody else
     local c = login(g)
     for i = 1, 10 do call(c, "burn", "b" .. i) end
     local first = assert(c:wait(function(m) return m.error end, 2))
