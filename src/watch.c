@@ -63,12 +63,18 @@ static void on_settled(struct timer *t) {
 
 static void add_children(struct folder *f, const char *appeared);
 
+/* Editors' own files and specs change nothing. */
+static bool is_script(struct slice name) {
+    return name.p[0] != '.' && slice_ends(name, SLICE(".lua")) &&
+           !slice_ends(name, SLICE("_spec.lua"));
+}
+
 static void on_event(uv_fs_event_t *event, const char *name, int events, int status) {
     struct folder *f = event->data;
     (void)events;
     if (status || !name) return;
     add_children(f, name);
-    if (name[0] == '.' || !slice_ends(slice_of(name), SLICE(".lua"))) return;
+    if (!is_script(slice_of(name))) return;
     f->changed = true;
     timer_start(f->watcher->loop, &f->watcher->settle, SETTLE_MS);
 }
