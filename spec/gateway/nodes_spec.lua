@@ -128,12 +128,12 @@ describe("scripts on two nodes", function()
   end)
 
   it("get what there is of a node that hangs, and are told that it is not all", function()
-    local ann = login(f[1], "ann")
-    login(f[2], "bob")
+    local ann, bob = login(f[1], "ann"), login(f[2], "bob") -- held: what is collected is closed
     f[2]:signal("STOP")
     assert.are.same({ "ann", true }, ann:rpc("who"))
     f[2]:signal("CONT")
     assert.is_truthy(wait.for_true(function() return ann:rpc("who")[1] == "ann bob" end, 3))
+    bob:close()
   end)
 
   it("are told when Redis is away", function()
