@@ -323,6 +323,7 @@ describe("when Redis", function()
     assert.is_true(strangers:wait_log("certificate verify failed", 3))
     assert.are.equal(503, select(2, token.get(strangers.port, "/socket/token")).status)
     local plain = gateway.start { gateway = { store = r:url(), limits = FAST }, sites = { s = { path = "/" } }, scripts = { s = SCRIPT } }
+    assert.is_true(plain:wait_log("connection=moonlatch-commands", 3))
     assert.is_not_nil(login(plain))
   end)
 
