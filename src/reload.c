@@ -44,59 +44,121 @@ static int reload_site(const struct reloader *r, struct site *site, const struct
     return failed;
 }
 
+static int reload_scripted(const struct reloader *r, struct site *site, const struct config *config,
+                           struct text *errors) {
+    return site->conf->script ? reload_site(r, site, config, errors) : 0;
+}
+
 static void keep(struct reloader *r, struct config *config) {
     r->kept = mem_grow(r->kept, (r->kept_count + 1) * sizeof(struct config *));
     r->kept[r->kept_count++] = config;
 }
 
-static int open_site(const struct reloader *r, const struct site_conf *conf, struct text *errors) {
+/* One that is new, if conf is of one; opened is set when config must be kept for it. */
+static int open_site(const struct reloader *r, const struct site_conf *conf, bool *opened,
+                     struct text *errors) {
     struct text error = {0};
     int failed = 0;
-    if (r->open(r->arg, conf, &error))
+    if (site_find(r, conf->name)) return 0;
+    if (r->open(r->arg, conf, &error)) {
+        *opened = true;
         LOG(log_of(r), LOG_INFO, "site opened", log_c("site", conf->name));
-    else failed = fail(r, conf->name, &error, errors);
+    } else {
+        failed = fail(r, conf->name, &error, errors);
+    }
     text_fini(&error);
     return failed;
 }
 
-/* Opens those that are new; whether there was one. */
-static bool open_sites(const struct reloader *r, const struct config *config, struct slice name,
-                       int *failures, struct text *errors) {
-    bool any = false;
-    for (size_t i = 0; i < config->site_count; i++) {
-        const struct site_conf *conf = &config->sites[i];
-        if ((name.n && !slice_is(name, conf->name)) || site_find(r, conf->name)) continue;
-        *failures += open_site(r, conf, errors);
-        any = true;
+/* The conf as it is now; NULL after what is wrong with it was told. */
+static struct config *read_conf(const struct reloader *r, struct text *errors) {
+    struct text error = {0};
+    struct config *config = config_load(&r->config->options, &error);
+    if (error.n) error.n--; /* its last line's end */
+    if (!config) fail(r, "", &error, errors);
+    text_fini(&error);
+    return config;
+}
+
+static void done(struct reloader *r, struct config *config, bool opened) {
+    if (opened) keep(r, config);
+    else config_free(config);
+}
+
+/* ---- at once ---- */
+
+static int reload_named(struct reloader *r, struct slice name, const struct config *config,
+                        bool *opened, struct text *errors) {
+    char *cstr = slice_cstr(name);
+    struct site *site = site_find(r, cstr);
+    const struct site_conf *conf = conf_find(config, cstr);
+    struct text error = {0};
+    int failures = 0;
+    if (site) {
+        failures = reload_site(r, site, config, errors);
+    } else if (conf) {
+        failures = open_site(r, conf, opened, errors);
+    } else {
+        text_format(&error, "there is no site %s", cstr);
+        failures = fail(r, "", &error, errors);
     }
-    return any;
+    text_fini(&error);
+    mem_free(cstr);
+    return failures;
+}
+
+static int reload_all(struct reloader *r, const struct config *config, bool *opened,
+                      struct text *errors) {
+    int failures = 0;
+    for (size_t i = 0, n = r->routes->count; i < n; i++)
+        failures += reload_scripted(r, r->routes->sites[i].site, config, errors);
+    for (size_t i = 0; i < config->site_count; i++)
+        failures += open_site(r, &config->sites[i], opened, errors);
+    return failures;
 }
 
 int reload(struct reloader *r, struct slice name, struct text *errors) {
-    struct text error = {0};
-    struct config *config = config_load(&r->config->options, &error);
-    int failures = 0;
-    bool found = false;
-    if (!config) {
-        if (error.n) error.n--; /* its last line's end */
-        failures = fail(r, "", &error, errors);
-        text_fini(&error);
-        return failures;
-    }
-    for (size_t i = 0, n = r->routes->count; i < n; i++) {
-        struct site *site = r->routes->sites[i].site;
-        if (name.n ? !slice_is(name, site->name) : !site->conf->script) continue;
-        failures += reload_site(r, site, config, errors);
-        found = true;
-    }
-    if (open_sites(r, config, name, &failures, errors)) keep(r, config);
-    else if (name.n && !found) {
-        text_format(&error, "there is no site %.*s", (int)name.n, name.p);
-        failures += fail(r, "", &error, errors);
-        config_free(config);
-    } else config_free(config);
-    text_fini(&error);
+    bool opened = false;
+    struct config *config = read_conf(r, errors);
+    if (!config) return 1;
+    int failures = name.n ? reload_named(r, name, config, &opened, errors)
+                          : reload_all(r, config, &opened, errors);
+    done(r, config, opened);
     return failures;
+}
+
+/* ---- one in each turn ---- */
+
+/* The sites that there were when it began, then those of conf. */
+static void on_turn(struct timer *t) {
+    struct reloader *r = container_of(t, struct reloader, turn);
+    const struct config *config = r->pending;
+    struct text errors = {0}; /* the log has them */
+    size_t i = r->next++;
+    if (i < r->known) reload_scripted(r, r->routes->sites[i].site, config, &errors);
+    else open_site(r, &config->sites[i - r->known], &r->opened, &errors);
+    text_fini(&errors);
+    if (r->next < r->known + config->site_count) timer_start(r->routes->core->loop, t, 0);
+    else reload_stop(r);
+}
+
+void reload_soon(struct reloader *r) {
+    struct text errors = {0};
+    reload_stop(r);
+    r->pending = read_conf(r, &errors);
+    text_fini(&errors);
+    r->next = 0;
+    r->known = r->routes->count;
+    r->opened = false;
+    r->turn.fired = on_turn;
+    if (r->pending && r->known + r->pending->site_count == 0) reload_stop(r);
+    if (r->pending) timer_start(r->routes->core->loop, &r->turn, 0);
+}
+
+void reload_stop(struct reloader *r) {
+    timer_stop(r->routes->core->loop, &r->turn);
+    if (r->pending) done(r, r->pending, r->opened);
+    r->pending = NULL;
 }
 
 void reload_fini(struct reloader *r) {

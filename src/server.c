@@ -52,6 +52,7 @@ struct worker {
     struct entry *entries;
     size_t entry_count, entry_room;
     uv_signal_t signals[3];
+    bool serving; /* clients wait while something is loaded */
     struct reloader reloader;
     struct watcher *watcher; /* NULL: without --dev */
 
@@ -197,7 +198,8 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
         route->files = files_open(conf->static_dir, error);
         if (!route->files) return false;
     }
-    if (!script_load(route->site, &w->script_host, error)) return false;
+    uint64_t budget_ms = w->serving ? conf->limits.script_reload : conf->limits.script_start;
+    if (!script_load(route->site, &w->script_host, budget_ms, error)) return false;
     endpoints_open(w, route->site);
     return true;
 }
@@ -392,6 +394,7 @@ static void on_drain_end(struct timer *t) {
 
 static void drain(struct worker *w) {
     w->core.draining = true;
+    reload_stop(&w->reloader);
     LOG(w->log, LOG_INFO, "draining", log_n("sockets", (long long)count_sockets(w)));
     for (size_t i = 0; i < w->routes.count; i++) script_shutdown(w->routes.sites[i].site);
     collect_sockets(w);
@@ -399,26 +402,29 @@ static void drain(struct worker *w) {
     on_drain_tick(&w->drain_tick);
 }
 
-static void reload_quietly(struct worker *w, struct slice site) {
-    struct text errors = {0}; /* the log has them */
-    if (!w->core.draining) reload(&w->reloader, site, &errors);
-    text_fini(&errors);
+static void reload_all(struct worker *w) {
+    if (!w->core.draining) reload_soon(&w->reloader);
 }
 
 /* A folder of scripts may belong to several sites, or to none yet. */
-static void on_changed(void *arg, const char *folder) {
-    struct worker *w = arg;
-    if (!folder) reload_quietly(w, (struct slice){NULL, 0});
-    for (size_t i = 0; folder && i < w->routes.count; i++) {
+static void reload_folder(struct worker *w, const char *folder) {
+    struct text errors = {0}; /* the log has them */
+    for (size_t i = 0; i < w->routes.count && !w->core.draining; i++) {
         const struct site_conf *conf = w->routes.sites[i].site->conf;
         if (conf->script && strcmp(conf->script, folder) == 0)
-            reload_quietly(w, slice_of(conf->name));
+            reload(&w->reloader, slice_of(conf->name), &errors);
     }
+    text_fini(&errors);
+}
+
+static void on_changed(void *arg, const char *folder) {
+    if (folder) reload_folder(arg, folder);
+    else reload_all(arg);
 }
 
 static void on_signal(uv_signal_t *signal, int number) {
     struct worker *w = signal->data;
-    if (number == SIGHUP) reload_quietly(w, (struct slice){NULL, 0});
+    if (number == SIGHUP) reload_all(w);
     else if (w->core.draining) loop_stop(w->loop);
     else drain(w);
 }
@@ -461,6 +467,7 @@ int server_run(const struct config *config) {
     int status = !opened ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {
         entries_print(w, 0);
+        w->serving = true;
         if (config->dev) w->watcher = watcher_open(w->loop, w->log, config, on_changed, w);
         loop_run(w->loop);
     } else {
@@ -472,6 +479,7 @@ int server_run(const struct config *config) {
     connections_close(w, &w->net.conns);
     drain_close(w);
     watcher_close(w->watcher);
+    reload_stop(&w->reloader);
     sites_close(w);
     signals_close(w);
     if (!status)

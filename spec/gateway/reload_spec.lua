@@ -180,6 +180,23 @@ describe("reload", function()
     assert.equal("shop, bob", bob:rpc("greet"))
   end)
 
+  it("takes one site in a turn, so that others wait for no more than one", function()
+    local sites, scripts = { s = { path = "/" } }, { s = script "one" }
+    for i = 1, 8 do sites["loop" .. i], scripts["loop" .. i] = {}, "return {}" end
+    local g = gateway.start { sites = sites, scripts = scripts }
+    local ann = token.login(g.port, { query = "name=ann" })
+    for i = 1, 8 do tmp.write(g.dir .. "/scripts/loop" .. i .. "/init.lua", "while true do end") end
+    g:signal "HUP"
+    local longest, ends = 0, wait.now() + 10
+    repeat
+      local before = wait.now()
+      assert.is_truthy(ann:rpc "greet")
+      longest = math.max(longest, wait.now() - before)
+    until times(g, "budget: ran longer than 80 ms") == 8 or wait.now() > ends
+    assert.equal(8, times(g, "budget: ran longer than 80 ms"))
+    assert.is_true(longest < 0.35, longest) -- of seven tenths of a second in all
+  end)
+
   it("stops the ticking of the old one", function()
     local g = start()
     local ann = token.login(g.port, { query = "name=ann" })

@@ -211,9 +211,9 @@ static void generations_free(struct generations *g) {
     mem_free(g);
 }
 
-bool script_load(struct site *site, const struct script_host *host, struct text *error) {
-    const struct site_conf *conf = site->conf;
-    struct runtime *rt = runtime_load(site, host, conf->options, 1, conf->limits.script_start, error);
+bool script_load(struct site *site, const struct script_host *host, uint64_t budget_ms,
+                 struct text *error) {
+    struct runtime *rt = runtime_load(site, host, site->conf->options, 1, budget_ms, error);
     if (!rt) return false;
     struct generations *g = generations_new(site, host);
     g->last = 1;

@@ -28,11 +28,12 @@ struct script_host {
     struct tls_context *http_tls; /* whom those trust; NULL: https cannot be had */
 };
 
-/* Loads site->conf->script into a new state, runs its setup, and installs site->hooks and
- * site->has. On failure nothing is installed, error gets one line with file, line and reason, and
+/* Loads site->conf->script into a new state within budget_ms, runs its setup, and installs
+ * site->hooks and site->has. On failure nothing is installed, error gets one line with file, line and reason, and
  * the result is false. A site whose conf names no script gets a state for its operator's questions,
  * and hooks of which none is wanted. */
-bool script_load(struct site *site, const struct script_host *host, struct text *error);
+bool script_load(struct site *site, const struct script_host *host, uint64_t budget_ms,
+                 struct text *error);
 
 /* Loads the files as they are now as a new generation, which becomes the current one; options, JSON
  * (borrowed), become site.options, NULL: those of before. It has the time script_reload. On failure
