@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 # ---- packages, by the names of Debian 12; listed once ----
-BUILD_PACKAGES := gcc make libc6-dev libuv1-dev liblua5.4-dev node-llhttp libhiredis-dev zlib1g-dev libssl-dev lua-cjson
+BUILD_PACKAGES := gcc make libc6-dev libuv1-dev liblua5.4-dev node-llhttp libhiredis-dev zlib1g-dev libssl-dev libsqlite3-dev lua-cjson
 TEST_PACKAGES := lua5.4 lua-busted lua-check lua-socket lua-dkjson libcmocka-dev libwslay-dev redis-server \
   clang libclang-rt-14-dev nodejs npm chromium openssl ca-certificates procps util-linux
 
@@ -25,7 +25,7 @@ DEFINES := -DLLHTTP_STRICT_MODE=1 -DMOONLATCH_VERSION='"$(VERSION)"' -DMOONLATCH
 # linked in as an archive, because every step of a script is a call into it; whole and visible, because
 # modules from outside (lua-cjson) look for it in the program
 LUA := -Wl,--whole-archive -l:liblua5.4.a -Wl,--no-whole-archive
-LIBS := -luv -lhiredis $(LUA) -lssl -lcrypto -lz -lm -lpthread -ldl
+LIBS := -luv -lhiredis -lsqlite3 $(LUA) -lssl -lcrypto -lz -lm -lpthread -ldl
 
 SOURCES := $(wildcard src/*.c src/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/llhttp/llhttp.o $(BUILD)/obj/llhttp/api.o $(BUILD)/obj/llhttp/http.o

@@ -8,7 +8,8 @@ return {
   -- Addresses; port 0 takes a free one. "unix:/path" is the file of a socket that only the user of the
   -- gateway may connect to.
   listen = { "127.0.0.1:8000" },
-  -- What is shared, tokens and channels: "memory" (one node), or a Redis for any number of them:
+  -- What is shared, tokens and channels: "memory" (one node), "sqlite:PATH" (one node, whose tokens and
+  -- histories survive a restart and kill -9), or a Redis for any number of nodes:
   -- "redis://user:password@host:6379/0", "rediss://..." over TLS, "unix:///run/redis.sock?db=0",
   -- "redis+sentinel://host1:26379,host2:26379/mymaster/0".
   -- store = "memory",
@@ -170,6 +171,8 @@ return {
     -- Messages kept for histories in the memory store; then the longest silent channels lose
     -- theirs; "64K" to "1024G".
     -- memory_history = "256M",
+    -- Of the file of the SQLite store; then what would make it grow fails with unavailable; "1M" to "1T".
+    -- sqlite_size = "1G",
     -- Failed authentications of one public address in a minute; then 429 for a minute; 1 to
     -- 1000000.
     -- failed_auth_per_ip = 10,

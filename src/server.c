@@ -21,6 +21,7 @@
 #include "script/script.h"
 #include "store/memory.h"
 #include "store/redis.h"
+#include "store/sqlite.h"
 #include "transport/transport.h"
 #include "watch.h"
 
@@ -141,13 +142,18 @@ static bool script_host_open(struct worker *w, struct text *error) {
     return false;
 }
 
+static struct store *sqlite_store_new(struct worker *w, const char *path, struct text *error) {
+    struct keeper *keeper = sqlite_keeper_new(&w->core, path, error);
+    return keeper ? local_store_new(&w->core, &hub_events, keeper) : NULL;
+}
+
 static bool store_open(struct worker *w, struct text *error) {
     const char *url = w->config->store;
     if (!store_trust(w, error)) return false;
-    w->core.store = strcmp(url, "memory")
-                        ? redis_store_new(&w->core, &w->net, url, w->store_tls, &hub_events)
-                        : memory_store_new(&w->core, &hub_events);
-    if (!w->core.store) text_str(error, "store: no URL of a Redis");
+    if (!strcmp(url, "memory")) w->core.store = memory_store_new(&w->core, &hub_events);
+    else if (!strncmp(url, "sqlite:", 7)) w->core.store = sqlite_store_new(w, url + 7, error);
+    else w->core.store = redis_store_new(&w->core, &w->net, url, w->store_tls, &hub_events);
+    if (!w->core.store && !error->n) text_str(error, "store: no URL of a Redis");
     return w->core.store != NULL;
 }
 

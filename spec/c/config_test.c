@@ -330,7 +330,7 @@ static void mistakes_of_the_gateway_are_named_with_their_line(void **state) {
             "conf/gateway.lua:1: log.level must be \"debug\", \"info\", \"warn\" or \"error\", not "
             "\"loud\"\n");
     gateway(f, "return { store = 'disk://x' }",
-            "conf/gateway.lua:1: store must be \"memory\", \"redis://HOST:6379/0\" or "
+            "conf/gateway.lua:1: store must be \"memory\", \"sqlite:PATH\", \"redis://HOST:6379/0\" or "
             "\"unix:///PATH\", not \"disk://x\"\n");
     gateway(f, "return { listen = 8000 }",
             "conf/gateway.lua:1: listen must be a list of texts, not 8000\n");

@@ -63,7 +63,7 @@ local BROKEN_SITES = {
 local BROKEN_GATEWAYS = {
   { "return { lisen = ':0' }", "1: unknown key 'lisen'; did you mean 'listen'?" },
   { "return { listen = 'here' }", '1: listen must be an address such as' },
-  { "return { store = 'disk' }", '1: store must be "memory", "redis://HOST:6379/0" or "unix:///PATH", not "disk"' },
+  { "return { store = 'disk' }", '1: store must be "memory", "sqlite:PATH", "redis://HOST:6379/0" or "unix:///PATH", not "disk"' },
   { "return {\n log = { level = 'all' } }", '2: log.level must be "debug", "info", "warn" or "error", not "all"' },
   { "return { trusted_proxies = 'me' }", "1: trusted_proxies must be addresses or blocks" },
   { "return { listen = 'unix:x' }", '1: listen must name an absolute path of at most 107 bytes behind "unix:", not' },

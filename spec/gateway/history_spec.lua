@@ -5,6 +5,7 @@
 local fleet = require "spec.support.fleet"
 local gateway = require "spec.support.gateway"
 local redis = require "spec.support.redis"
+local tmp = require "spec.support.tmp"
 local token = require "spec.support.token"
 local wait = require "spec.support.wait"
 
@@ -192,6 +193,14 @@ describe("history in memory", function()
     for i = 1, 10 do ann:publish("room:big" .. i, ("x"):rep(50000)) end
     assert.are.equal("pong", ann:rpc("_ping").message)
     assert.is_false(rejoin(login(g.port), "room:1", 0, epoch).recovered)
+  end)
+end)
+
+describe("history in SQLite", function()
+  after_each(fleet.stop_all)
+  specs(function()
+    local store = "sqlite:" .. tmp.dir() .. "/store.db"
+    return gateway.start({ gateway = { limits = LIMITS, store = store }, sites = SITES, scripts = { s = SCRIPT } }).port
   end)
 end)
 

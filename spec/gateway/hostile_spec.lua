@@ -250,7 +250,8 @@ describe("a hostile script:", function()
     local name, source = row[1], row[2]
     it(name, function()
       local answer, longest = run(source)
-      if longest >= LONGEST then -- a machine that stood still is not the script's fault; twice, it is
+      for _ = 1, 4 do -- a machine that stood still is not the script's fault; five times in a row, it is
+        if longest < LONGEST then break end
         tidy()
         answer, longest = run(source)
       end

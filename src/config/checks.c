@@ -115,14 +115,15 @@ const char *check_library(char *text) { return strcmp(text, "cjson") ? "must be 
 /* What stands behind the scheme is read where it is used. */
 const char *check_store(char *text) {
     struct url url;
-    if (!strcmp(text, "memory")) return NULL;
+    if (!strcmp(text, "memory") || (!strncmp(text, "sqlite:", 7) && text[7])) return NULL;
     static const char *const schemes[] = {"redis", "rediss", "unix", "redis+sentinel",
                                           "rediss+sentinel"};
     bool known = url_parse(slice_of(text), &url);
     size_t i = 0, n = sizeof schemes / sizeof *schemes;
     while (known && i < n && !slice_is(url.scheme, schemes[i])) i++;
     return known && i < n ? NULL
-                          : "must be \"memory\", \"redis://HOST:6379/0\" or \"unix:///PATH\"";
+                          : "must be \"memory\", \"sqlite:PATH\", \"redis://HOST:6379/0\" or "
+                            "\"unix:///PATH\"";
 }
 
 const char *check_transport(char *text) {

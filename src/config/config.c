@@ -150,7 +150,7 @@ static const struct key gateway_keys[] = {
     {.name = "listen", .type = &key_texts, .offset = GATEWAY(listen), .text = "127.0.0.1:8000",
      .check = check_address, .help = "addresses; port 0 takes a free one; \"unix:/path\" is the file of a socket"},
     {.name = "store", .type = &key_text, .offset = GATEWAY(store), .text = "memory",
-     .check = check_store, .help = "what is shared, tokens and channels: \"memory\", or the URL of a Redis"},
+     .check = check_store, .help = "what is shared, tokens and channels: \"memory\", \"sqlite:PATH\", or the URL of a Redis"},
     {.name = "http.ca", .type = &key_maybe, .offset = GATEWAY(http_ca),
      .help = "file of the authorities that https:// backends must be known by; default \"off\", the system's"},
     {.name = "redis.ca", .type = &key_maybe, .offset = GATEWAY(redis_ca),

@@ -20,7 +20,7 @@ struct config_options {
  * after. Texts and lists belong to it; lists of texts end with NULL. */
 struct config {
     char **listen;            /* "127.0.0.1:8000", "[::]:8000", ":0"; at least one */
-    char *store;              /* "memory", or the URL of a Redis */
+    char *store;              /* "memory", "sqlite:PATH", or the URL of a Redis */
     char *http_ca;            /* the same for backends of scripts */
     char *redis_ca;           /* a file of authorities for its TLS; NULL: the system's */
     struct limits limits;     /* the process's, and what a site starts from */

@@ -2,12 +2,16 @@
 #ifndef STORE_MEMORY_H
 #define STORE_MEMORY_H
 
-#include "core/store.h"
+#include "store/local.h"
 
-/* The store of a single node: nothing to install, everything in the process. What is published
- * comes back at the end of the same turn, in the order in which it was published. Tokens die with
- * the process. Bounded by limits.memory_tokens. */
-struct store *memory_store_new(struct core *core, const struct store_events *events)
+/* Keeps everything in the process: nothing to install, and gone with it. Bounded by
+ * limits.memory_tokens and limits.memory_history. */
+struct keeper *memory_keeper_new(struct core *core)
     __attribute__((returns_nonnull, warn_unused_result));
+
+/* The store with it. */
+static inline struct store *memory_store_new(struct core *core, const struct store_events *events) {
+    return local_store_new(core, events, memory_keeper_new(core));
+}
 
 #endif
