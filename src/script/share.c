@@ -94,7 +94,9 @@ static void on_timer(struct timer *timer) {
 
 bool share_look(struct share *s) {
     catch_up(s);
-    return !s->queued && !had_turn(s) && !is_over(s);
+    bool is_free = !s->queued && !had_turn(s) && !is_over(s);
+    if (is_free) s->free_ms = loop_now_ms(loop_of(s));
+    return is_free;
 }
 
 bool share_is_full(const struct share *s) {

@@ -29,6 +29,7 @@ struct share {
     unsigned users;
     volatile uint64_t sampled_ms; /* grows: written by the watchdog's signal handler only */
     uint64_t asked_ms;            /* when a task last was to run */
+    uint64_t free_ms;             /* when it last was found that one may */
     /* private */
     uint64_t seen_ms;    /* of sampled_ms, what is in the bucket */
     uint64_t level_us;   /* of the bucket, */
@@ -53,12 +54,14 @@ struct turn {
 struct share *share_use(struct site *site) __attribute__((returns_nonnull));
 void share_release(struct share *s);
 
-/* Whether the next task may run without standing in the queue. */
+/* Whether the next task may run without standing in the queue. Looked at once in a turn, and again
+ * when a signal has found the site running meanwhile. */
 bool share_look(struct share *s);
 static inline bool share_is_free(struct share *s) {
-    s->asked_ms = loop_now_ms(s->site->core->loop);
-    bool idle = s->sampled_ms == s->seen_ms && !s->level_us && !s->queued;
-    return idle || share_look(s);
+    uint64_t now_ms = loop_now_ms(s->site->core->loop);
+    s->asked_ms = now_ms;
+    if (s->free_ms == now_ms && s->sampled_ms == s->seen_ms && !s->queued) return true;
+    return share_look(s);
 }
 
 /* Whether the queue takes no more of those that may be refused. */
