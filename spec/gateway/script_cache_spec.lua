@@ -82,6 +82,24 @@ describe("moonlatch.cache", function()
     assert.is_truthy(wait.for_true(function() return #call("get", "short") == 0 end, 2))
   end)
 
+  it("counts to the last integer, and not beyond", function()
+    local a = start()
+    local function call(...) return a:rpc("call", { ... }) end
+    for _, case in ipairs { { math.maxinteger, 1 }, { math.mininteger, -1 }, { 1, math.maxinteger } } do
+      call("set", "n", case[1])
+      assert.are.same({ "nil", "limit" }, call("incr", "n", case[2]))
+      assert.are.same({ case[1] }, call("get", "n"))
+    end
+    call("set", "n", math.maxinteger - 1)
+    assert.are.same({ math.maxinteger }, call("incr", "n"))
+  end)
+
+  it("keeps nothing for ever that is to be kept for less than a millisecond", function()
+    local a = start()
+    a:rpc("call", { "set", "brief", 1, 0.0001 })
+    assert.is_truthy(wait.for_true(function() return #a:rpc("call", { "get", "brief" }) == 0 end, 2))
+  end)
+
   it("is bounded, and the longest unused goes first", function()
     local a = start { script_cache = "64K" }
     assert.are.same({ true, true }, a:rpc("fill", 200))

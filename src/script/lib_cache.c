@@ -23,7 +23,8 @@ static uint64_t check_ttl(lua_State *L, int index) {
     lua_Number seconds = luaL_optnumber(L, index, 0);
     luaL_argcheck(L, lua_isnoneornil(L, index) || (seconds > 0 && seconds <= 31536000), index,
                   "seconds above 0 expected");
-    return (uint64_t)(seconds * 1000 + 0.5);
+    uint64_t ms = (uint64_t)(seconds * 1000 + 0.5);
+    return seconds > 0 && !ms ? 1 : ms; /* 0 is for ever */
 }
 
 static int cache_method_get(lua_State *L) {
@@ -67,6 +68,13 @@ static bool push_number(lua_State *L, struct slice value) {
     return lua_type(L, -1) == LUA_TNUMBER;
 }
 
+/* Whether the sum of two integers is none. */
+static bool overflows(lua_State *L, int a, int b) {
+    if (!lua_isinteger(L, a) || !lua_isinteger(L, b)) return false;
+    lua_Integer x = lua_tointeger(L, a), y = lua_tointeger(L, b);
+    return y > 0 ? x > LUA_MAXINTEGER - y : x < LUA_MININTEGER - y;
+}
+
 static int cache_method_incr(lua_State *L) {
     struct slice key = check_key(L);
     if (lua_isnoneornil(L, 2)) {
@@ -78,6 +86,7 @@ static int cache_method_incr(lua_State *L) {
     uint64_t ttl_ms = check_ttl(L, 3), left = cache_left(cache_of(L), key, now_ms(L));
     struct slice value = cache_get(cache_of(L), key, now_ms(L));
     if (!push_number(L, value)) return lua_push_failure(L, "not_a_number");
+    if (overflows(L, -1, 2)) return lua_push_failure(L, "limit");
     lua_pushvalue(L, 2);
     lua_arith(L, LUA_OPADD);
     int sum = lua_gettop(L);
