@@ -32,15 +32,13 @@ end
 -- each call, or nil, "timeout"; handle:cancel() ends it: it is then nil, "cancelled".
 function task.spawn(fn, ...)
   check_function(fn, 2)
-  local inbox, packed, waited_for = core.inbox(), nil, false
+  local inbox, packed = core.inbox(), nil
   local handle = {}
   function handle.wait(_, seconds)
     check_seconds(seconds, 2)
-    if waited_for then error("somebody waits for this task already", 2) end
+    if core.waits(inbox) then error("somebody waits for this task already", 2) end
     if not packed then
-      waited_for = true
       local got = table.pack(core.next(inbox, seconds))
-      waited_for = false
       if got[1] == nil then return nil, "timeout" end
       packed = table.pack(results(table.unpack(got, 1, got.n)))
     end

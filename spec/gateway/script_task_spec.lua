@@ -71,6 +71,12 @@ local SCRIPT = [[
       local ok, err = pcall(function() return (a:wait()) end)
       return { ok, err, b:wait() }
     end,
+    -- Who waited for it is ended: then another may.
+    inherit = function()
+      local a = task.spawn(after(0.05, "x"))
+      local late, code = task.deadline(0.01, function() return (a:wait()) end)
+      return { late == nil, code, (a:wait()) }
+    end,
     many = function(_, count)
       local list = {}
       for i = 1, count do list[i] = after(0.02, i) end
@@ -100,6 +106,7 @@ describe("moonlatch.task", function()
     quickly("arguments", { 1, "nil", 3 })
     quickly("impatient", { { "nil", "timeout" }, { "late" } })
     quickly("cancel", { "nil", "cancelled" })
+    quickly("inherit", { true, "timeout", "x" })
     quickly("raise", { { "nil", "script_error" }, { "nil", "script_error" }, { "nil", "script_error" } })
   end)
 

@@ -56,6 +56,8 @@ local function add_tasks(core)
 
   function core.inbox() return { items = {}, number = 0 } end
 
+  function core.waits(inbox) return inbox.waiter ~= nil end
+
   function core.post(inbox, ...)
     local item = table.pack(...)
     inbox.items[#inbox.items + 1] = item.n > 0 and item or table.pack(true)

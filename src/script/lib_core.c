@@ -132,6 +132,13 @@ static int core_next(lua_State *L) {
     return task_wait(L, &b->wait);
 }
 
+/* waits(inbox): whether somebody does; who was cancelled does not */
+static int core_waits(lua_State *L) {
+    const struct inbox *b = luaL_checkudata(L, 1, META);
+    lua_pushboolean(L, b->waiting);
+    return 1;
+}
+
 /* post(inbox) */
 static int core_post(lua_State *L) {
     struct inbox *b = luaL_checkudata(L, 1, META);
@@ -362,6 +369,7 @@ static const luaL_Reg functions[] = {{"cancel", core_cancel},
                                      {"inbox", core_inbox},
                                      {"post", core_post},
                                      {"next", core_next},
+                                     {"waits", core_waits},
                                      {"set_hook", core_set_hook},
                                      {"set_after", core_set_after},
                                      {"warn", core_warn},
