@@ -405,7 +405,7 @@ function cache.add(key, value, ttl) end
 ---@param by? number 1
 ---@param ttl? number seconds, from the first
 ---@return number? value
----@return "not_a_number"|"too_large"|nil problem
+---@return "not_a_number"|"limit"|"too_large"|nil problem
 function cache.incr(key, by, ttl) end
 
 ---@param key string

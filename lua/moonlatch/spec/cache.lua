@@ -56,7 +56,10 @@ return function(clock, limit)
     local entry = find(check_key(key, 2))
     local value = entry and json.decode(entry.json) or 0
     if type(value) ~= "number" then return nil, "not_a_number" end
-    value = value + (by or 1)
+    local sum = value + (by or 1)
+    local wrapped = math.type(sum) == "integer" and ((by or 1) > 0) ~= (sum > value) and by ~= 0
+    if wrapped then return nil, "limit" end
+    value = sum
     local ends = ends_of(ttl)
     if entry then ends = entry.ends end
     local ok, code = store(key, value, ends)

@@ -46,6 +46,8 @@ local function add_tasks(own, world)
     return take(inbox)
   end
 
+  function own.waits(inbox) return inbox.wake ~= nil end
+
   function own.start(inbox, fn, ...)
     if not inbox then
       world:run(LISTENER, nil, fn, ...)
