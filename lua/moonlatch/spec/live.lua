@@ -37,7 +37,7 @@ end
 
 local client = {}
 
-local FENCE = "moonlatch-spec-fence" -- a channel that nobody joins
+local FENCE = "moonlatch-spec-fence-" -- channels that nobody joins
 
 local function answer_call(self, message)
   local name, fid = message.data.command, message.data.fid
@@ -127,11 +127,9 @@ function client:subscribe(channel)
   return true, message.data.offset and { offset = message.data.offset, epoch = message.data.epoch } or nil
 end
 
--- What takes effect in order is through when the answer to what was asked after it has come.
-local function through(self, uuid, channel)
-  self.left[channel] = nil
-  local fence = channel == FENCE and ask(self, { rpc = "_unsubscribe", req = { channel = FENCE } })
-  wait(function() return self.left[channel] or self.replies[uuid] or fence and self.replies[fence] or self.closed end, "an answer")
+-- Waits until the client has left channel, or the op was refused.
+local function left_or_refused(self, uuid, channel)
+  wait(function() return self.left[channel] or self.replies[uuid] or self.closed end, "an answer")
   local problem = self.replies[uuid]
   if problem and problem.error ~= nil then return nil, problem.error end
   return true
@@ -139,19 +137,31 @@ end
 
 function client:unsubscribe(channel)
   check_open(self)
-  return through(self, ask(self, { rpc = "_unsubscribe", req = { channel = channel } }), channel)
+  self.left[channel] = nil
+  return left_or_refused(self, ask(self, { rpc = "_unsubscribe", req = { channel = channel } }), channel)
+end
+
+-- What takes effect in order is through when what was asked after it is: to leave a channel of its own each time, since
+-- nobody waits for the answer of one that came after a refusal.
+local function through(self, uuid)
+  local fence = FENCE .. self.serial
+  local asked = ask(self, { rpc = "_unsubscribe", req = { channel = fence } })
+  wait(function() return self.left[fence] or self.replies[asked] or self.replies[uuid] or self.closed end, "an answer")
+  local problem = self.replies[uuid]
+  if problem and problem.error ~= nil then return nil, problem.error end
+  return true
 end
 
 function client:publish(channel, data)
   check_open(self)
   if data == nil then data = json.null end
-  return through(self, ask(self, { rpc = "_publish", req = { channel = channel, data = data } }), FENCE)
+  return through(self, ask(self, { rpc = "_publish", req = { channel = channel, data = data } }))
 end
 
 function client:broadcast(data)
   check_open(self)
   if data == nil then data = json.null end
-  return through(self, ask(self, { rpc = "_broadcast", req = { data = data } }), FENCE)
+  return through(self, ask(self, { rpc = "_broadcast", req = { data = data } }))
 end
 
 function client:receive(seconds)
