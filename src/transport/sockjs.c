@@ -19,13 +19,6 @@
 
 #include <assert.h>
 
-/* An address with sessions that have no receiver. */
-struct sockjs_address {
-    struct map_link link;
-    struct ip ip;
-    uint64_t waiting;
-};
-
 static void set_state(struct sockjs_session *s, enum sockjs_state to) {
     assert(to > s->state);
     s->state = (uint8_t)to;
@@ -33,36 +26,17 @@ static void set_state(struct sockjs_session *s, enum sockjs_state to) {
 
 /* ---- how many sessions of an address wait ---- */
 
-static const struct ip no_ip;
-
-static struct slice ip_key(const struct ip *ip) { return slice_make(ip->b, sizeof ip->b); }
-
 static void count_waiting(struct sockjs_session *s) {
-    if (s->address || memcmp(&s->ip, &no_ip, sizeof no_ip) == 0) return;
-    struct map_link *link = map_find(&s->sockjs->addresses, ip_key(&s->ip));
-    if (link) {
-        s->address = container_of(link, struct sockjs_address, link);
-    } else {
-        s->address = mem_new(sizeof *s->address);
-        s->address->ip = s->ip;
-        map_add(&s->sockjs->addresses, &s->address->link, ip_key(&s->address->ip));
-    }
-    s->address->waiting++;
+    waiting_add(&s->sockjs->addresses, &s->waiter);
 }
 
 static void uncount_waiting(struct sockjs_session *s) {
-    if (!s->address) return;
-    if (--s->address->waiting == 0) {
-        map_remove(&s->sockjs->addresses, &s->address->link);
-        mem_free(s->address);
-    }
-    s->address = NULL;
+    waiting_remove(&s->sockjs->addresses, &s->waiter);
 }
 
 int sockjs_admits(struct sockjs *k, const struct ip *ip) {
-    struct map_link *link = map_find(&k->addresses, ip_key(ip));
     uint64_t most = k->endpoint->site->limits->sockjs_sessions_per_ip;
-    if (!link || container_of(link, struct sockjs_address, link)->waiting < most) return 0;
+    if (!waiting_is_full(&k->addresses, ip, most)) return 0;
     site_limit(k->endpoint->site, "sockjs_sessions_per_ip");
     return 503;
 }
@@ -151,10 +125,8 @@ static void session_gone(struct sockjs_session *s, const char *reason) {
     timer_stop(loop, &s->timer);
     deferred_cancel(&s->later);
     if (s->login) s->login->asker = NULL;
-    if (s->close_frame)
-        session_ended(&s->session, s->close_code, s->close_reason);
-    else
-        session_ended(&s->session, 1006, reason);
+    if (s->close_frame) session_ended(&s->session, s->close_code, s->close_reason);
+    else session_ended(&s->session, 1006, reason);
     deferred_init(&s->later, on_free);
     loop_defer(loop, LOOP_FREE, &s->later);
 }
@@ -293,7 +265,7 @@ static void on_judged(struct login *l) {
 static struct sockjs_session *session_new(struct sockjs *k, struct slice id, const struct ip *ip) {
     struct sockjs_session *s = mem_new(sizeof *s + id.n);
     s->sockjs = k;
-    s->ip = *ip;
+    s->waiter.ip = *ip;
     s->timer.fired = on_timer;
     deferred_init(&s->later, on_turn_end);
     memcpy(s->id, id.p, id.n);

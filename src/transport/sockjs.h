@@ -5,6 +5,7 @@
 #include "net/ws.h"
 #include "transport/sockjs_frame.h"
 #include "transport/transport.h"
+#include "transport/waiting.h"
 
 /* SockJS: a session behind an endpoint's URLs, over a WebSocket or over HTTP requests that take
  * turns in receiving. What the files do:
@@ -23,7 +24,7 @@ struct sockjs {
     struct endpoint *endpoint;
     struct net *net;
     struct map sessions;   /* struct sockjs_session, by the id that the client chose */
-    struct map addresses;  /* struct sockjs_address: who has sessions without receiver */
+    struct map addresses;  /* who has sessions without receiver: transport/waiting.h */
     struct ws_settings ws; /* of both WebSocket endpoints */
 };
 
@@ -40,15 +41,14 @@ struct sockjs_session {
     struct session session;
     struct map_link by_id; /* in sockjs->sessions while not GONE */
     struct sockjs *sockjs;
-    struct receiver *receiver;      /* owned; NULL: none is there, which it may be for a while */
-    const struct sockjs_way *way;   /* of the last receiver */
-    struct sockjs_address *address; /* counts it while it has no receiver; NULL: not counted */
-    struct ip ip;                   /* under which it is counted; all zeros: never */
-    struct rate messages;           /* as on a WebSocket, ws_message_rate */
-    struct timer timer;             /* heartbeat with a receiver, disconnect_delay without */
-    struct deferred later;          /* what the end of the turn brings */
-    struct login *login;            /* while JUDGED */
-    struct buf **queue;             /* frames of one message each */
+    struct receiver *receiver;    /* owned; NULL: none is there, which it may be for a while */
+    const struct sockjs_way *way; /* of the last receiver */
+    struct waiter waiter;         /* counted while it has no receiver */
+    struct rate messages;         /* as on a WebSocket, ws_message_rate */
+    struct timer timer;           /* heartbeat with a receiver, disconnect_delay without */
+    struct deferred later;        /* what the end of the turn brings */
+    struct login *login;          /* while JUDGED */
+    struct buf **queue;           /* frames of one message each */
     uint32_t queue_first, queued, queue_size;
     uint64_t queued_bytes;
     struct buf *close_frame; /* from CLOSING on */

@@ -4,8 +4,6 @@
  * be is not known before. */
 #include "transport/sockjs_receiver.h"
 
-#include "transport/opening.h"
-
 /* Frees rc; its request is answered next, and nobody is to be told when it is cut off now. */
 static struct request *receiver_free(struct receiver *rc) {
     struct request *r = rc->request;
@@ -139,17 +137,9 @@ static const char *read_callback(struct receiver *rc) {
     return good ? NULL : "invalid \"callback\" parameter";
 }
 
-/* The address that a new session is counted under; none when it is not counted. */
-static struct ip counted_ip(const struct net *net, const struct request *r) {
-    struct ip ip = opening_ip(r);
-    bool named_by_proxy = memcmp(&ip, &r->conn->peer, sizeof ip) != 0;
-    if (!net->count_private && !named_by_proxy && ip_is_private(&ip)) return (struct ip){{0}};
-    return ip_group(&ip);
-}
-
 static void begin(struct receiver *rc, struct slice id) {
     struct sockjs *k = rc->sockjs;
-    struct ip ip = counted_ip(k->net, rc->request);
+    struct ip ip = waiting_ip(k->net, rc->request);
     int status = sockjs_opening_status(k, rc->request);
     if (!status) status = sockjs_admits(k, &ip);
     if (status)
