@@ -140,3 +140,11 @@ bool opening_origin(const struct endpoint *ep, const struct request *r) {
     origin_refused(site, origin, NULL);
     return false;
 }
+
+bool opening_script(const struct endpoint *ep, const struct request *r) {
+    if (ep->conf->auth != AUTH_REQUEST || http_header(r, "origin").n) return true;
+    struct slice origin = origin_of_url(http_header(r, "referer"));
+    if (origin.p && origin_listed(ep->site, r, origin)) return true;
+    origin_refused(ep->site, origin, NULL);
+    return false;
+}

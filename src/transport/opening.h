@@ -27,6 +27,10 @@ struct ip opening_ip(const struct request *r);
  * and no origins are listed; else the own host, a listed one, or none at all (no browser). */
 bool opening_origin(const struct endpoint *ep, const struct request *r);
 
+/* The same for the page whose script element loads r: it brings cookies and no Origin, so where
+ * cookies log in its answer is for pages only that we know by their Referer. */
+bool opening_script(const struct endpoint *ep, const struct request *r);
+
 /* The same for a site's listed origins and own host, whatever the endpoint. */
 bool origin_listed(const struct site *site, const struct request *r, struct slice origin);
 

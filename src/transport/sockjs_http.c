@@ -309,20 +309,10 @@ static void reply_not_allowed(struct request *r, const struct sockjs_url *url) {
     http_reply(r, 405, h.list, SLICE(""));
 }
 
-/* A script element brings cookies and no Origin: where cookies log in, its answer may only be read
- * by a page that we know by its Referer. */
-static bool script_origin(const struct sockjs *k, const struct request *r) {
-    if (k->endpoint->conf->auth != AUTH_REQUEST || http_header(r, "Origin").n) return true;
-    struct slice origin = origin_of_url(http_header(r, "Referer"));
-    if (origin.p && origin_listed(k->endpoint->site, r, origin)) return true;
-    origin_refused(k->endpoint->site, origin, NULL);
-    return false;
-}
-
 static bool origin_fits(const struct sockjs *k, const struct request *r,
                         const struct sockjs_url *url) {
     if (url->action == SOCKJS_GREETING || url->action == SOCKJS_IFRAME) return true;
-    return opening_origin(k->endpoint, r) && (url->way != &sockjs_jsonp || script_origin(k, r));
+    return opening_origin(k->endpoint, r) && (url->way != &sockjs_jsonp || opening_script(k->endpoint, r));
 }
 
 static void answer(struct sockjs *k, struct request *r, const struct sockjs_url *url) {
