@@ -153,6 +153,28 @@ return {
     -- Messages kept for a session without receiver; 1 to 1000000.
     -- sockjs_queue_messages = 256,
 
+    -- ---- Engine.IO ----
+    -- Between pings: ours, or with protocol 3 the client's; an endpoint's ping_interval overrides it;
+    -- "100ms" to "10m".
+    -- eio_ping_interval = "25s",
+    -- For the answer, or how late a client's ping may be; an endpoint's ping_timeout overrides it;
+    -- "100ms" to "10m".
+    -- eio_ping_timeout = "20s",
+    -- For a client to move from polling to a WebSocket; an endpoint's upgrade_timeout overrides it;
+    -- "100ms" to "10m".
+    -- eio_upgrade_timeout = "10s",
+    -- A body of packets, where http_max_body allows as much; an endpoint's max_payload overrides it;
+    -- "1K" to "16M".
+    -- eio_max_payload = "1M",
+    -- Packets in one body; 1 to 10000.
+    -- eio_packets_per_body = 64,
+    -- Polling sessions of one public address that have no request waiting; 1 to 1000000.
+    -- eio_sessions_per_ip = 100,
+    -- Bytes kept for a session between two polls; "1K" to "1G".
+    -- eio_queue_bytes = "1M",
+    -- Messages kept for it; 1 to 1000000.
+    -- eio_queue_messages = 256,
+
     -- ---- tokens and authentication ----
     -- A socket that has not authenticated is closed; "100ms" to "10m".
     -- unauth_timeout = "5s",

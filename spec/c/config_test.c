@@ -388,6 +388,11 @@ static void a_site_has_its_defaults(void **state) {
     assert_int_equal(sockjs->heartbeat_ms, 25000);
     assert_int_equal(sockjs->disconnect_delay_ms, 5000);
     assert_int_equal(sockjs->response_limit, 131072);
+    assert_int_equal(plain->ping_interval_ms, 25000);
+    assert_int_equal(plain->ping_timeout_ms, 20000);
+    assert_int_equal(plain->upgrade_timeout_ms, 10000);
+    assert_int_equal(plain->max_payload, 1048576);
+    assert_true(plain->eio3 && !plain->cookie);
 }
 
 static void every_key_of_a_site_arrives(void **state) {
@@ -403,7 +408,10 @@ static void every_key_of_a_site_arrives(void **state) {
          "  protocols = { 'x', 'y' }, max_message = '16M', max_fragments = 65536 },\n"
          "{ path = '/s', transport = 'sockjs', auth = 'request', response_limit = 4096,\n"
          "  heartbeat = '1s', disconnect_delay = 2, websocket = false, jsessionid = true,\n"
-         "  sockjs_url = '/sockjs.js', compress = true, protocols = 'a, b' } } }",
+         "  sockjs_url = '/sockjs.js', compress = true, protocols = 'a, b' },\n"
+         "{ path = '/engine.io/', transport = 'engineio', dialect = 'raw', ping_interval = '1s',\n"
+         "  ping_timeout = 2, upgrade_timeout = '3s', max_payload = '4K', eio3 = false,\n"
+         "  cookie = true } } }",
          "");
     const struct site_conf *s = f->config->sites;
     assert_string_equal(s->path, "/chat");
@@ -439,6 +447,14 @@ static void every_key_of_a_site_arrives(void **state) {
     assert_int_equal(sockjs->compress_level, 6);
     assert_string_equal(sockjs->sockjs_url, "/sockjs.js");
     assert_string_equal(sockjs->protocols, "a,b");
+    const struct endpoint_conf *eio = s->endpoints + 2;
+    assert_string_equal(eio->path, "/engine.io");
+    assert_int_equal(eio->auth, AUTH_NONE);
+    assert_int_equal(eio->ping_interval_ms, 1000);
+    assert_int_equal(eio->ping_timeout_ms, 2000);
+    assert_int_equal(eio->upgrade_timeout_ms, 3000);
+    assert_int_equal(eio->max_payload, 4096);
+    assert_true(!eio->eio3 && eio->cookie);
 }
 
 static void a_site_may_do_without_token_and_script(void **state) {
@@ -462,14 +478,16 @@ static void mistakes_of_a_site_are_named_with_their_line(void **state) {
          "conf/sites/a.lua:2: unknown key 'endpoints[1].transprt'; did you mean 'transport'?\n");
     site(f, "return { endpoints = {\n{}, 5 } }",
          "conf/sites/a.lua:2: endpoints[1] has no path\n"
-         "conf/sites/a.lua:2: endpoints[1] has no transport: \"websocket\" or \"sockjs\"\n"
+         "conf/sites/a.lua:2: endpoints[1] has no transport: \"websocket\", \"sockjs\" or \"engineio\"\n"
          "conf/sites/a.lua:2: endpoints must be a list of tables\n");
-    site(f, "return { endpoints = { { path = '/a', transport = 'engineio', dialect = 'broker' } } }",
+    site(f, "return { endpoints = { { path = '/a', transport = 'grpc', dialect = 'broker' } } }",
          "conf/sites/a.lua:1: endpoints[1].dialect must be \"token\" or \"raw\", not \"broker\"\n"
-         "conf/sites/a.lua:1: endpoints[1].transport must be \"websocket\" or \"sockjs\", not "
-         "\"engineio\"\n");
+         "conf/sites/a.lua:1: endpoints[1].transport must be \"websocket\", \"sockjs\" or "
+         "\"engineio\", not \"grpc\"\n");
     site(f, "return { endpoints = { { path = '/a', transport = 'websocket',\n heartbeat = 1 } } }",
          "conf/sites/a.lua:2: endpoints[1].heartbeat is for transport \"sockjs\" only\n");
+    site(f, "return { endpoints = { { path = '/a', transport = 'sockjs',\n eio3 = true } } }",
+         "conf/sites/a.lua:2: endpoints[1].eio3 is for transport \"engineio\" only\n");
     site(f, "return { endpoints = { { path = '/a', transport = 'sockjs' },\n"
             "{ path = '/a', transport = 'sockjs' }, { path = '/socket/token', transport = 'sockjs' } } }",
          "conf/sites/a.lua:2: endpoints[2].path \"/a\" is taken\n"

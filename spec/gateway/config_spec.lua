@@ -56,8 +56,8 @@ local BROKEN_SITES = {
   { one_endpoint "} , { path = '/x', transport = 'sockjs'", '2: endpoints[2].path "/x" is taken' },
   { "return { endpoints = {\n { path = '/x' } } }", "2: endpoints[1] has no transport" },
   { "return { endpoints = {\n { transport = 'sockjs' } } }", "2: endpoints[1] has no path" },
-  { "return { endpoints = { { path = '/x', transport = 'engineio' } } }",
-    '1: endpoints[1].transport must be "websocket" or "sockjs", not "engineio"' },
+  { "return { endpoints = { { path = '/x', transport = 'grpc' } } }",
+    '1: endpoints[1].transport must be "websocket", "sockjs" or "engineio", not "grpc"' },
 }
 
 local BROKEN_GATEWAYS = {

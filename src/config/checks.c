@@ -127,8 +127,8 @@ const char *check_store(char *text) {
 }
 
 const char *check_transport(char *text) {
-    bool known = !strcmp(text, "websocket") || !strcmp(text, "sockjs");
-    return known ? NULL : "must be \"websocket\" or \"sockjs\"";
+    bool known = !strcmp(text, "websocket") || !strcmp(text, "sockjs") || !strcmp(text, "engineio");
+    return known ? NULL : "must be \"websocket\", \"sockjs\" or \"engineio\"";
 }
 
 const char *check_dialect(char *text) {

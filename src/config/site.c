@@ -43,13 +43,18 @@ static const struct key_type key_protocols = {.name = "a list of texts",
                                               .print = key_text_print,
                                               .fini = key_text_fini};
 
-static bool is_sockjs(const struct endpoint_conf *ep) {
-    return ep->transport && !strcmp(ep->transport, "sockjs");
+static bool is_not(const struct endpoint_conf *ep, const char *transport) {
+    return !ep->transport || strcmp(ep->transport, transport) != 0;
 }
 
 static bool only_sockjs(const struct printer *p, const struct key *key, const void *object) {
     (void)p, (void)key;
-    return !is_sockjs(object);
+    return is_not(object, "sockjs");
+}
+
+static bool only_engineio(const struct printer *p, const struct key *key, const void *object) {
+    (void)p, (void)key;
+    return is_not(object, "engineio");
 }
 
 #define ENDPOINT(field) offsetof(struct endpoint_conf, field)
@@ -58,7 +63,7 @@ static const struct key endpoint_keys[] = {
     {.name = "path", .type = &key_text, .offset = ENDPOINT(path), .check = check_path,
      .help = "below the site's path"},
     {.name = "transport", .type = &key_text, .offset = ENDPOINT(transport),
-     .check = check_transport, .help = "\"websocket\" or \"sockjs\""},
+     .check = check_transport, .help = "\"websocket\", \"sockjs\" or \"engineio\""},
     {.name = "dialect", .type = &key_text, .offset = ENDPOINT(dialect), .text = "token",
      .check = check_dialect, .help = "how messages are spoken: \"token\" or \"raw\""},
     {.name = "auth", .type = &key_choice, .offset = ENDPOINT(auth), .text = "token|request|none",
@@ -99,6 +104,22 @@ static const struct key endpoint_keys[] = {
     {.name = "sockjs_url", .type = &key_text, .offset = ENDPOINT(sockjs_url),
      .text = "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js", .check = check_url,
      .omit = only_sockjs, .help = "the client's script, for the iframe page"},
+    {.name = "ping_interval", .type = &key_time, .offset = ENDPOINT(ping_interval_ms), .least = 100,
+     .greatest = 600000, .text = "limits.eio_ping_interval", .omit = only_engineio,
+     .help = "between pings: ours, or with protocol 3 the client's"},
+    {.name = "ping_timeout", .type = &key_time, .offset = ENDPOINT(ping_timeout_ms), .least = 100,
+     .greatest = 600000, .text = "limits.eio_ping_timeout", .omit = only_engineio,
+     .help = "for the answer, or how late a client's ping may be"},
+    {.name = "upgrade_timeout", .type = &key_time, .offset = ENDPOINT(upgrade_timeout_ms),
+     .least = 100, .greatest = 600000, .text = "limits.eio_upgrade_timeout",
+     .omit = only_engineio, .help = "for a client to move from polling to a WebSocket"},
+    {.name = "max_payload", .type = &key_size, .offset = ENDPOINT(max_payload), .least = 1024,
+     .greatest = 16777216, .text = "limits.eio_max_payload", .omit = only_engineio,
+     .help = "bytes of a body, where http_max_body allows as much"},
+    {.name = "eio3", .type = &key_bool, .offset = ENDPOINT(eio3), .standard = true,
+     .omit = only_engineio, .help = "serve clients of protocol 3 too (1.x and 2.x)"},
+    {.name = "cookie", .type = &key_bool, .offset = ENDPOINT(cookie), .omit = only_engineio,
+     .help = "set the cookie io, which sticky load balancers may look at"},
     {0},
 };
 
@@ -109,6 +130,10 @@ static void endpoint_init(struct endpoint_conf *ep, const struct limits *limits)
     ep->response_limit = limits->sockjs_response_limit;
     ep->heartbeat_ms = limits->sockjs_heartbeat;
     ep->disconnect_delay_ms = limits->sockjs_disconnect_delay;
+    ep->ping_interval_ms = limits->eio_ping_interval;
+    ep->ping_timeout_ms = limits->eio_ping_timeout;
+    ep->upgrade_timeout_ms = limits->eio_upgrade_timeout;
+    ep->max_payload = limits->eio_max_payload;
 }
 
 static struct endpoint_conf *endpoint_add(struct site_conf *site) {
@@ -132,13 +157,14 @@ static void endpoint_read(struct reader *r, const struct conf_value *v, struct e
     if (!conf_get(v, "path"))
         reader_complain(r, v->line, "%.*s has no path", (int)path.n, path.p);
     if (!conf_get(v, "transport"))
-        reader_complain(r, v->line, "%.*s has no transport: \"websocket\" or \"sockjs\"",
+        reader_complain(r, v->line,
+                        "%.*s has no transport: \"websocket\", \"sockjs\" or \"engineio\"",
                         (int)path.n, path.p);
     for (const struct key *key = endpoint_keys; key->name && ep->transport; key++) {
         const struct conf_value *given = key->omit ? conf_get(v, key->name) : NULL;
-        if (given && !is_sockjs(ep))
-            reader_complain(r, given->line, "%.*s.%s is for transport \"sockjs\" only", (int)path.n,
-                            path.p, key->name);
+        if (given && key->omit(NULL, key, ep))
+            reader_complain(r, given->line, "%.*s.%s is for transport \"%s\" only", (int)path.n,
+                            path.p, key->name, key->omit == only_sockjs ? "sockjs" : "engineio");
     }
 }
 

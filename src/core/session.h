@@ -36,6 +36,8 @@ struct session_ops {
     const char *(*protocol)(const struct session *s);
     /* Whether binary messages can be sent. */
     bool binary;
+    /* Whether wrap takes lone surrogates too (WTF-8), and escapes them. */
+    bool surrogates;
 };
 
 enum session_state { SESSION_NEW, SESSION_OPEN, SESSION_CLOSING, SESSION_ENDED };

@@ -27,10 +27,10 @@ enum store_layout { LAYOUT_MOONLATCH, LAYOUT_NODE_TOKEN_SOCKJS };
 /* Lists of texts end with NULL. All texts are owned by the conf. */
 struct endpoint_conf {
     char *path;      /* below the site's path, "/sockets" */
-    char *transport; /* "websocket", "sockjs" */
+    char *transport; /* "websocket", "sockjs", "engineio" */
     char *dialect;   /* "token", "raw" */
     enum auth_mode auth;
-    /* websocket, also inside sockjs */
+    /* websocket, also inside the others */
     uint64_t max_message, max_fragments; /* from the limits where not given */
     bool compress;
     int compress_level, window_bits;
@@ -43,6 +43,10 @@ struct endpoint_conf {
     bool websocket;  /* offer it */
     bool jsessionid; /* set and ask for the cookie */
     char *sockjs_url;
+    /* engineio */
+    uint64_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, max_payload;
+    bool eio3;   /* clients of protocol 3 too */
+    bool cookie; /* set one that load balancers can look at */
 };
 
 struct token_conf {

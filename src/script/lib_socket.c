@@ -33,9 +33,9 @@ static int socket_rpc(lua_State *L) {
     return lua_call_client(L, handle_check(L, 1), "socket:rpc", 2);
 }
 
-/* Where a transport wraps texts it escapes lone surrogates: what such a client sent may go back. */
+/* Where a transport escapes lone surrogates, what such a client sent may go back. */
 static bool text_valid(const struct socket *s, struct slice text) {
-    return s->session->ops->wrap ? wtf8_valid(text) : utf8_valid(text);
+    return s->session->ops->surrogates ? wtf8_valid(text) : utf8_valid(text);
 }
 
 /* A short text is copied again by the connection, so the buf for it can be the one of the last. */

@@ -131,10 +131,14 @@ void origin_refused(const struct site *site, struct slice origin, const char *hi
         log_s("origin", origin.p ? origin : SLICE("none")), log_c("hint", hint));
 }
 
+bool opening_picks(const struct endpoint *ep) {
+    char **origins = ep->site->conf->origins;
+    return ep->conf->auth == AUTH_REQUEST || (origins && origins[0]);
+}
+
 bool opening_origin(const struct endpoint *ep, const struct request *r) {
     const struct site *site = ep->site;
-    bool any = !site->conf->origins || !site->conf->origins[0];
-    if (any && ep->conf->auth != AUTH_REQUEST) return true;
+    if (!opening_picks(ep)) return true;
     struct slice origin = http_header(r, "origin");
     if (!origin.p || origin_listed(site, r, origin)) return true;
     origin_refused(site, origin, NULL);

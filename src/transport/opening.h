@@ -23,6 +23,9 @@ struct handshake *opening_handshake(const struct request *r, enum handshake_part
 /* The client's address of r, as in opening_handshake. */
 struct ip opening_ip(const struct request *r);
 
+/* Whether only some origins may open this endpoint. */
+bool opening_picks(const struct endpoint *ep);
+
 /* Whether the Origin header of r may open this endpoint: always where a token or nothing is needed
  * and no origins are listed; else the own host, a listed one, or none at all (no browser). */
 bool opening_origin(const struct endpoint *ep, const struct request *r);

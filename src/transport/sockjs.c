@@ -187,7 +187,8 @@ static const struct session_ops session_ops = {.wrap = sockjs_wrap,
                                                .send = on_send,
                                                .backlog = on_backlog,
                                                .close = on_close,
-                                               .protocol = on_protocol};
+                                               .protocol = on_protocol,
+                                               .surrogates = true};
 
 /* ---- receivers come and go ---- */
 

@@ -60,11 +60,6 @@ void sockjs_session_headers(struct sockjs_headers *h, const struct sockjs *k,
     if (k->endpoint->conf->jsessionid) add_cookie(h, r);
 }
 
-/* Whether only some origins may come in here; opening_origin has let r pass then. */
-static bool picks_origins(const struct endpoint *ep) {
-    return ep->conf->auth == AUTH_REQUEST || (ep->site->conf->origins && *ep->site->conf->origins);
-}
-
 /* Clients always send credentials, and a browser refuses "*" for those: so the origin is named.
  * What a page may not have is kept from it by opening_origin, not by leaving a header out. */
 void sockjs_cors_headers(struct sockjs_headers *h, const struct sockjs *k, const struct request *r,
@@ -73,7 +68,7 @@ void sockjs_cors_headers(struct sockjs_headers *h, const struct sockjs *k, const
     bool opaque = slice_is(origin, "null");
     bool named = origin.n && !(opaque && event_source);
     sockjs_header(h, "Access-Control-Allow-Origin", named ? origin : SLICE("*"));
-    if (named && !(opaque && picks_origins(k->endpoint)))
+    if (named && !(opaque && opening_picks(k->endpoint)))
         sockjs_header(h, "Access-Control-Allow-Credentials", SLICE("true"));
     sockjs_header(h, "Vary", SLICE("Origin"));
     struct slice wanted = http_header(r, "Access-Control-Request-Headers");
@@ -312,7 +307,8 @@ static void reply_not_allowed(struct request *r, const struct sockjs_url *url) {
 static bool origin_fits(const struct sockjs *k, const struct request *r,
                         const struct sockjs_url *url) {
     if (url->action == SOCKJS_GREETING || url->action == SOCKJS_IFRAME) return true;
-    return opening_origin(k->endpoint, r) && (url->way != &sockjs_jsonp || opening_script(k->endpoint, r));
+    if (!opening_origin(k->endpoint, r)) return false;
+    return url->way != &sockjs_jsonp || opening_script(k->endpoint, r);
 }
 
 static void answer(struct sockjs *k, struct request *r, const struct sockjs_url *url) {

@@ -70,7 +70,8 @@ static const struct session_ops framed_session = {.wrap = sockjs_wrap,
                                                   .pause = on_pause,
                                                   .resume = on_resume,
                                                   .close = on_close,
-                                                  .protocol = on_protocol};
+                                                  .protocol = on_protocol,
+                                                  .surrogates = true};
 
 static const struct session_ops raw_session = {.send = on_send,
                                                .backlog = on_backlog,

@@ -20,6 +20,7 @@ struct transport {
 
 extern const struct transport websocket_transport;
 extern const struct transport sockjs_transport;
+extern const struct transport engineio_transport;
 
 /* The transport of this name, or NULL. */
 const struct transport *transport_find(struct slice name);
