@@ -281,6 +281,10 @@ static void writes_each_form(void **state) {
         assert_slice(text_slice(&out), table[i].expected);
         text_fini(&out);
     }
+    WRITES(EIO_FORM_4, EIO_TEXT_UNKNOWN,
+           "4a\x1e"
+           "1",
+           "bYR4x");
     WRITES(EIO_FORM_3_BINARY, EIO_TEXT_UNKNOWN, "4123456789",
            "\0\1\0\xff"
            "4123456789");

@@ -45,7 +45,7 @@ static void write_and_read(enum eio_form form, const struct eio_packet *p, enum 
 static void try_packet(const struct eio_packet *p) {
     if (!p->binary) must(utf8_valid(p->data));
     for (int form = EIO_FORM_4; form <= EIO_FORM_3_BINARY; form++) {
-        /* a separator inside a text is two packets there */
+        /* a text with the separator comes back as bytes there */
         if (form == EIO_FORM_4 && !p->binary && slice_find(p->data, '\x1e') < p->data.n) continue;
         write_and_read((enum eio_form)form, p, EIO_TEXT_ONCE);
         write_and_read((enum eio_form)form, p, EIO_TEXT_TWICE);

@@ -264,6 +264,14 @@ static void write_4_separator(struct text *out) {
     if (out->n) text_char(out, SEPARATOR);
 }
 
+/* A separator in a text would begin a packet, which whoever wrote the text could make up. */
+static void write_4_text(struct text *out, struct slice packet) {
+    write_4_separator(out);
+    bool separates = slice_find(packet, SEPARATOR) < packet.n;
+    if (separates) eio_base64_write(out, slice_from(packet, 1), false);
+    else text_add(out, packet);
+}
+
 /* The beginning of a packet of so many bytes. */
 static void write_3_head(struct text *out, char kind, size_t bytes) {
     char digits[24];
@@ -279,10 +287,7 @@ void eio_text_write(struct text *out, enum eio_form form, struct slice packet,
                     enum eio_text known) {
     struct text room = {0};
     switch (form) {
-    case EIO_FORM_4:
-        write_4_separator(out);
-        text_add(out, packet);
-        break;
+    case EIO_FORM_4: write_4_text(out, packet); break;
     case EIO_FORM_3_TEXT: write_3_text(out, for_clients(packet, known, &room)); break;
     case EIO_FORM_3_BINARY:
         write_3_head(out, 0, packet.n);
