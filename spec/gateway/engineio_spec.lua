@@ -244,9 +244,10 @@ describe("Engine.IO polling", function()
     assert.equal("4ready", watcher:receive())
     local function ended(act)
       local s = open()
+      s:post "4sid"
+      local sid = s:poll():sub(2)
       act(s)
-      local told = json.decode((watcher:receive():sub(2))).message
-      return { told[2], told[3] }
+      return engineio.told(watcher, sid)
     end
     assert.same({ 1000, "" }, ended(function(s) s:post "1" end))
     assert.same({ 1002, "parse error" }, ended(function(s) s:post "x" end))

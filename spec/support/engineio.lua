@@ -4,6 +4,7 @@
 
 local gateway = require "spec.support.gateway"
 local http = require "spec.support.http"
+local json = require "dkjson"
 local mime = require "mime"
 local wait = require "spec.support.wait"
 local ws = require "spec.support.ws"
@@ -32,6 +33,7 @@ function site.setup(server)
     elseif data == "protocol" then socket:send(socket.protocol)
     elseif data == "me" then socket:send(socket.auth)
     elseif data == "watch" then socket:subscribe("gone")
+    elseif data == "sid" then socket:send(socket.sid)
     elseif data == "separator" then socket:send("a\x1e1")
     elseif data == "large" then socket:send(("x"):rep(60000))
     else socket:send(data, binary) end
@@ -187,6 +189,14 @@ function session:upgrade()
   assert(w:receive() == "3probe")
   w:send "5"
   return w
+end
+
+-- Code and reason with which the socket of this sid ended, as a WebSocket that watches is told.
+function engineio.told(watcher, sid)
+  while true do
+    local message = json.decode((assert(watcher:receive()):sub(2))).message
+    if message[1] == sid then return { message[2], message[3] } end
+  end
 end
 
 -- A session over a WebSocket alone; w.open is its open packet.
