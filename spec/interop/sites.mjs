@@ -31,6 +31,36 @@ export const echoSite = {
     }`,
 };
 
+// The same on Engine.IO; "count n" says the numbers up to n.
+export const engineioSite = {
+  "conf/gateway.lua": `return {
+    limits = { drain_timeout = "1s", drain_spread = 0, eio_packets_per_body = 1000 },
+  }`,
+  "conf/sites/eio.lua": `return {
+    path = "/",
+    endpoints = {
+      { path = "/engine.io/", transport = "engineio", dialect = "raw", auth = "none", max_message = "4M" },
+      { path = "/quick/", transport = "engineio", dialect = "raw", auth = "none", ping_interval = "150ms",
+        ping_timeout = "1s" },
+      { path = "/only4/", transport = "engineio", dialect = "raw", auth = "none", eio3 = false },
+    },
+  }`,
+  "scripts/eio/init.lua": `
+    local log = require "moonlatch.log"
+    return {
+      setup = function(server)
+        server:on("message", function(socket, data, binary)
+          local code, reason = data:match("^close (%d+) (.*)$")
+          if code then return socket:close(math.tointeger(code), reason) end
+          local count = data:match("^count (%d+)$")
+          for i = 1, math.tointeger(count) or 0 do socket:send(tostring(i)) end
+          if not count then socket:send(data, binary) end
+        end)
+        server:on("disconnect", function() log.info("a socket is gone") end)
+      end,
+    }`,
+};
+
 // Calls both ways, channels, a veto and a filter.
 export const tokenSite = {
   "conf/sites/token.lua": `return {
