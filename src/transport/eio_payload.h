@@ -84,9 +84,10 @@ void eio_jsonp_unescape(struct text *out, struct slice field);
  * data is JSON, which can be written as ASCII. */
 bool eio_text_is_plain(struct slice packet);
 
-/* Appends a text packet to a payload. In EIO_FORM_3_TEXT data that is JSON is written as ASCII, with
- * \uXXXX for everything else, which clients of all ages read; other data is encoded as known says.
- * In EIO_FORM_4 a message with the separator U+001E in it, which no JSON has, goes as bytes. */
+/* Appends a text packet to a payload. In EIO_FORM_3_TEXT data that is JSON is written as ASCII,
+ * with \uXXXX for everything else, which clients of all ages read; other data is encoded as known
+ * says. In EIO_FORM_4 a message with the separator U+001E in it, which no JSON has, goes as bytes.
+ */
 void eio_text_write(struct text *out, enum eio_form form, struct slice packet, enum eio_text known);
 
 /* Appends a binary message. */

@@ -84,7 +84,7 @@ local READ = {
   ip = function(s) return s.open and s.raw.ip or nil end,
   ips = function(s) return s.open and { table.unpack(s.raw.ips) } or nil end,
   host = function(s) return s.open and s.raw.host or nil end,
-  protocol = function(s) return s.open and (s.endpoint.transport == "sockjs" and "websocket" or s.endpoint.transport) or nil end,
+  protocol = function(s) return s.open and "websocket" or nil end,
   endpoint = function(s) return s.open and s.endpoint.path or nil end,
   created = function(s) return s.open and s.created or nil end,
   channels = function(s) return s.open and setmetatable({ table.unpack(s.channels) }, json.array_mt) or nil end,
