@@ -21,6 +21,8 @@ struct channel_conf;
 /* data is borrowed; NULL when there is none. */
 typedef void store_done(void *arg, int status, struct buf *data);
 
+struct queue_ops;
+
 /* What the store says to the hub, from the loop. Borrowed arguments. */
 struct store_events {
     /* A message was published on a channel that somebody here subscribed; at is its place in the
@@ -64,6 +66,8 @@ struct store_ops {
     /* Takes it out, in one step: of all who try, on all nodes, one gets it. */
     void (*token_take)(struct store *st, struct site *site, struct slice id, store_done *done,
                        void *arg);
+    /* Queues of users' devices (queue.h). */
+    const struct queue_ops *queue;
     /* The process ends: running calls are answered with -ENOTCONN, and whatever comes after. */
     void (*stop)(struct store *st);
     /* Frees it; running calls are not answered any more. */
