@@ -245,7 +245,7 @@ static bool lags(struct member *m) {
 }
 
 static void send_wire(struct socket *s, struct msg *m) {
-    struct buf *wire = msg_wire(m, s->dialect, s->session->ops);
+    struct buf *wire = msg_wire(m, s->endpoint, s->session->ops);
     s->session->ops->send(s->session, wire, false);
     buf_unref(wire);
 }

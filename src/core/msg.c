@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "core/site.h"
 
 bool position_read(const struct json_value *epoch, const struct json_value *offset,
                    struct position *at) {
@@ -31,7 +32,8 @@ void msg_unref(struct msg *m) {
     mem_free(m);
 }
 
-struct buf *msg_json(const struct msg *m) {
+struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint) {
+    (void)endpoint;
     struct text t = {0};
     text_add(&t, SLICE("{\"channel\":"));
     json_quote(&t, m->channel);
@@ -44,23 +46,23 @@ struct buf *msg_json(const struct msg *m) {
     return text_take(&t);
 }
 
-static struct buf *encode(const struct msg *m, const struct dialect *dialect,
+static struct buf *encode(const struct msg *m, const struct endpoint *endpoint,
                           const struct session_ops *ops) {
-    struct buf *text = dialect->render(m);
+    struct buf *text = endpoint->dialect->render(m, endpoint);
     if (!ops->wrap) return text;
     struct buf *wire = ops->wrap(buf_slice(text));
     buf_unref(text);
     return wire;
 }
 
-struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops) {
+struct buf *msg_wire(struct msg *m, const struct endpoint *endpoint, const struct session_ops *ops) {
     int i = 0;
     for (; i < MSG_WIRES && m->wires[i].wire; i++)
-        if (m->wires[i].dialect == dialect && m->wires[i].wrap == ops->wrap)
+        if (m->wires[i].endpoint == endpoint && m->wires[i].wrap == ops->wrap)
             return buf_ref(m->wires[i].wire);
-    struct buf *wire = encode(m, dialect, ops);
+    struct buf *wire = encode(m, endpoint, ops);
     if (i < MSG_WIRES) {
-        m->wires[i].dialect = dialect;
+        m->wires[i].endpoint = endpoint;
         m->wires[i].wrap = ops->wrap;
         m->wires[i].wire = buf_ref(wire);
     }

@@ -5,7 +5,7 @@
 #include "core/session.h"
 
 /* One published message on its way to the members of a channel: encoded at most once for each wire
- * form in use (dialect and wrap), however many there are to send it to. */
+ * form in use (endpoint and wrap), however many there are to send it to. */
 
 #define MSG_WIRES 8
 
@@ -27,7 +27,7 @@ struct msg {
     struct buf *body;     /* JSON, the very bytes that the publisher sent */
     struct position at;   /* in the channel's history, if it has one */
     struct {
-        const struct dialect *dialect;
+        const struct endpoint *endpoint;
         struct buf *(*wrap)(struct slice text);
         struct buf *wire;
     } wires[MSG_WIRES]; /* private */
@@ -45,11 +45,12 @@ void msg_unref(struct msg *m);
 
 /* {"channel":...,"message":...}, with "offset" and "epoch" where there is a history: how JSON
  * dialects render it. The caller owns it. */
-struct buf *msg_json(const struct msg *m) __attribute__((returns_nonnull, warn_unused_result));
+struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint)
+    __attribute__((returns_nonnull, warn_unused_result));
 
-/* The bytes to send to a session of this dialect, made at first use. The caller owns a reference.
- */
-struct buf *msg_wire(struct msg *m, const struct dialect *dialect, const struct session_ops *ops)
+/* The bytes to send to a socket of this endpoint on a session with these ops, made at first use.
+ * The caller owns a reference. */
+struct buf *msg_wire(struct msg *m, const struct endpoint *endpoint, const struct session_ops *ops)
     __attribute__((returns_nonnull, warn_unused_result));
 
 #endif

@@ -44,9 +44,8 @@ static void login(struct socket *s, struct slice token) {
     }
 }
 
-static void opened(struct socket *s) { (void)s; }
-
-static void received(struct socket *s, struct slice data, bool binary) {
+static void received(struct session *session, struct slice data, bool binary) {
+    struct socket *s = session->socket;
     if (!socket_is_admitted(s)) login(s, data);
     else if (s->site->has & HOOK_MESSAGE) s->site->hooks->message(s, data, binary);
 }
@@ -71,8 +70,10 @@ static void ignore(struct socket *s, struct slice channel) {
 
 const struct dialect raw_dialect = {
     .name = "raw",
-    .opened = opened,
+    .opened = sole_socket_opened,
     .received = received,
+    .ended = sole_socket_ended,
+    .close = sole_socket_close,
     .answer = answer,
     .render = msg_json,
     .joined = ignore,

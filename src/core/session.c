@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/session.h"
 
-#include "core/socket.h"
+#include "core/site.h"
 
 #include <assert.h>
 
@@ -17,20 +17,17 @@ void session_open(struct session *s, const struct session_ops *ops, struct endpo
     s->ops = ops;
     s->endpoint = endpoint;
     set_state(s, SESSION_OPEN);
-    s->socket = socket_new(s, handshake, auth);
-    s->socket->dialect->opened(s->socket);
+    endpoint->dialect->opened(s, handshake, auth);
 }
 
 void session_received(struct session *s, struct slice data, bool binary) {
-    if (s->state == SESSION_OPEN) s->socket->dialect->received(s->socket, data, binary);
+    if (s->state == SESSION_OPEN) s->endpoint->dialect->received(s, data, binary);
 }
 
 void session_ended(struct session *s, int code, const char *reason) {
     if (s->state == SESSION_NEW || s->state == SESSION_ENDED) return;
     set_state(s, SESSION_ENDED);
-    struct socket *socket = s->socket;
-    s->socket = NULL;
-    socket_ended(socket, code, reason);
+    s->endpoint->dialect->ended(s, code, reason);
 }
 
 void session_send(struct session *s, struct buf *text) {

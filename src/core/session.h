@@ -15,8 +15,10 @@ struct session;
 struct endpoint;
 struct socket;
 struct msg;
+struct emission;
 struct op;
 struct call;
+struct socketio;
 
 struct session_ops {
     /* The wire form of a text message, made once and shared by all sessions with these ops; pure.
@@ -45,22 +47,37 @@ enum session_state { SESSION_NEW, SESSION_OPEN, SESSION_CLOSING, SESSION_ENDED }
 struct session {
     const struct session_ops *ops;
     struct endpoint *endpoint;
-    struct socket *socket; /* the dialect's; NULL before it is opened and after it has ended */
+    union { /* the dialect's; NULL before it is opened and after it has ended */
+        struct socket *socket;     /* of a dialect with one socket to a session */
+        struct socketio *socketio; /* private to core/socketio_dialect.c */
+    };
     uint8_t state;
+    bool eio3; /* it is one of Engine.IO's protocol 3; set before it is opened */
 };
 
 /* How messages are spoken on a session. A static const table; the sessions' endpoints point at it.
  */
 struct dialect {
     const char *name;
-    /* The session is open; its socket exists. */
-    void (*opened)(struct socket *s);
-    void (*received)(struct socket *s, struct slice data, bool binary);
+
+    /* ---- of a session ---- */
+
+    /* It is open. Takes handshake and auth (JSON, or NULL: not authenticated yet). */
+    void (*opened)(struct session *s, struct handshake *handshake, struct buf *auth);
+    /* A message has come, while it is open. */
+    void (*received)(struct session *s, struct slice data, bool binary);
+    /* It is over: ends its sockets. */
+    void (*ended)(struct session *s, int code, const char *reason);
+
+    /* ---- of a socket, whose session is not over ---- */
+
+    /* Closes it: its session, where that has no other. */
+    void (*close)(struct socket *s, int code, const char *reason);
     /* An op that came from this dialect's client has ended: tells the client, if there is something
      * to tell. op->error or op->result stand. */
     void (*answer)(struct op *op);
-    /* The text of a channel message, for all sockets of this dialect. Pure; the caller owns it. */
-    struct buf *(*render)(const struct msg *m);
+    /* The text of a channel message, for all sockets of this endpoint. Pure; the caller owns it. */
+    struct buf *(*render)(const struct msg *m, const struct endpoint *endpoint);
     /* The socket was subscribed or unsubscribed, not by an op of its own. */
     void (*joined)(struct socket *s, struct slice channel);
     void (*left)(struct socket *s, struct slice channel);
@@ -68,12 +85,15 @@ struct dialect {
     void (*gap)(struct socket *s, struct slice channel);
     /* Sends a call to the client. NULL: this dialect knows no calls. */
     void (*call)(struct socket *s, const struct call *call);
+    /* Sends an event to the client. NULL: this dialect knows no events. */
+    void (*emit)(struct socket *s, const struct emission *e);
 };
 
 extern const struct dialect token_dialect;
 extern const struct dialect raw_dialect;
+extern const struct dialect socketio_dialect;
 
-/* Opens a session on endpoint: makes its socket and tells the dialect. Takes handshake and auth
+/* Opens a session on endpoint and tells the dialect. Takes handshake and auth
  * (JSON, or NULL: not authenticated yet). s is zeroed memory but for what the transport embeds
  * around it. The dialect may send and close before this returns. */
 void session_open(struct session *s, const struct session_ops *ops, struct endpoint *endpoint,

@@ -73,18 +73,22 @@ static void make_sid(struct socket *s) {
     random_name(core->random, s->sid + NODE_LENGTH, SID_LENGTH - NODE_LENGTH);
 }
 
-struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth) {
+struct socket *socket_new(struct session *session, struct endpoint *endpoint,
+                          struct handshake *handshake) {
     struct socket *s = mem_new(sizeof *s);
     s->refs = 1;
     s->session = session;
-    s->endpoint = session->endpoint;
-    s->site = session->endpoint->site;
-    s->dialect = session->endpoint->dialect;
+    s->endpoint = endpoint;
+    s->site = endpoint->site;
+    s->dialect = endpoint->dialect;
     s->handshake = handshake;
     s->created_s = (uint32_t)time(NULL);
     make_sid(s);
     map_add(&s->site->sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
-    session->socket = s;
+    return s;
+}
+
+void socket_enter(struct socket *s, struct buf *auth) {
     if (auth) {
         if (!socket_authenticate(s, auth)) socket_close(s, SOCKET_TOO_MANY, "too_many");
         else if (s->site->has & HOOK_AUTHENTICATION) s->site->hooks->authenticated(s, NULL);
@@ -93,7 +97,6 @@ struct socket *socket_new(struct session *session, struct handshake *handshake, 
     } else {
         probation_start(s);
     }
-    return s;
 }
 
 void socket_admit(struct socket *s) {
@@ -126,6 +129,21 @@ void socket_ended(struct socket *s, int code, const char *reason) {
     socket_unref(s); /* the session's */
 }
 
+void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth) {
+    s->socket = socket_new(s, s->endpoint, handshake);
+    socket_enter(s->socket, auth);
+}
+
+void sole_socket_ended(struct session *s, int code, const char *reason) {
+    struct socket *socket = s->socket;
+    s->socket = NULL;
+    socket_ended(socket, code, reason);
+}
+
+void sole_socket_close(struct socket *s, int code, const char *reason) {
+    session_close(s->session, code, reason);
+}
+
 void socket_unref(struct socket *s) {
     if (--s->refs) return;
     if (s->script) s->site->hooks->forget(s);
@@ -138,7 +156,7 @@ void socket_unref(struct socket *s) {
 /* ---- use ---- */
 
 void socket_close(struct socket *s, int code, const char *reason) {
-    if (s->session) session_close(s->session, code, reason);
+    if (s->session) s->dialect->close(s, code, reason);
 }
 
 struct socket *socket_find(struct site *site, struct slice sid) {
@@ -147,12 +165,12 @@ struct socket *socket_find(struct site *site, struct slice sid) {
 }
 
 void socket_send(struct socket *s, struct buf *text) {
-    if (s->session) session_send(s->session, text);
+    if (socket_is_open(s)) session_send(s->session, text);
 }
 
 bool socket_send_binary(struct socket *s, struct buf *data) {
     if (!s->session || !s->session->ops->binary) return false;
-    if (s->session->state == SESSION_OPEN) s->session->ops->send(s->session, data, true);
+    if (socket_is_open(s)) s->session->ops->send(s->session, data, true);
     return true;
 }
 

@@ -42,17 +42,31 @@ struct socket {
     struct socket_work *work; /* NULL: none so far; socket_work makes it */
     void *script;             /* the script layer's handle */
     struct map_link by_sid;   /* in site->sockets; the key is sid */
+    uint64_t emission;        /* the last that it was counted in: private to hub.c */
     bool connected : 1;       /* let in: the script knows of it */
     bool logging_in : 1;      /* its token is being taken */
+    bool closing : 1;         /* closed, while its session goes on */
     char sid[SID_LENGTH + 1];
 };
 
 struct socket_work *socket_work(struct socket *s) __attribute__((returns_nonnull));
 
-/* session.c makes and ends sockets. Takes handshake and auth. */
-struct socket *socket_new(struct session *session, struct handshake *handshake, struct buf *auth)
-    __attribute__((returns_nonnull));
+/* A dialect makes a socket, has it enter when its client knows of it, and ends it. */
+
+/* Takes handshake. */
+struct socket *socket_new(struct session *session, struct endpoint *endpoint,
+                          struct handshake *handshake) __attribute__((returns_nonnull));
+
+/* Lets it in with auth (JSON, taken), or without where its endpoint asks for none; else it has to
+ * log in soon. May close it. */
+void socket_enter(struct socket *s, struct buf *auth);
+
 void socket_ended(struct socket *s, int code, const char *reason);
+
+/* What dialects with one socket to a session do: their opened, ended and close. */
+void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth);
+void sole_socket_ended(struct session *s, int code, const char *reason);
+void sole_socket_close(struct socket *s, int code, const char *reason);
 
 static inline struct socket *socket_ref(struct socket *s) {
     s->refs++;
@@ -61,10 +75,10 @@ static inline struct socket *socket_ref(struct socket *s) {
 void socket_unref(struct socket *s);
 
 static inline bool socket_is_open(const struct socket *s) {
-    return s->session && s->session->state == SESSION_OPEN;
+    return s->session && s->session->state == SESSION_OPEN && !s->closing;
 }
 
-/* Closes its session. May be called at any time, twice, and from every callback. */
+/* Closes it, in its dialect's way. May be called at any time, twice, and from every callback. */
 void socket_close(struct socket *s, int code, const char *reason);
 
 /* The socket with this sid, open, or NULL. Borrowed. */

@@ -322,8 +322,6 @@ static void dispatch(struct socket *s, const struct envelope *e) {
 
 /* ---- the dialect ---- */
 
-static void opened(struct socket *s) { (void)s; }
-
 static void invalid(struct socket *s) {
     struct text t = {0};
     text_add(&t, SLICE("{\"error\":\"Invalid message\"}"));
@@ -332,7 +330,8 @@ static void invalid(struct socket *s) {
     socket_strike(s);
 }
 
-static void received(struct socket *s, struct slice data, bool binary) {
+static void received(struct session *session, struct slice data, bool binary) {
+    struct socket *s = session->socket;
     const struct limits *limits = s->site->limits;
     struct json_limits bounds = {limits->json_depth, limits->json_values, limits->json_keys, false};
     struct envelope e = {.text = data};
@@ -385,8 +384,10 @@ static void answer(struct op *op) {
 
 const struct dialect token_dialect = {
     .name = "token",
-    .opened = opened,
+    .opened = sole_socket_opened,
     .received = received,
+    .ended = sole_socket_ended,
+    .close = sole_socket_close,
     .answer = answer,
     .render = msg_json,
     .joined = joined,
