@@ -127,6 +127,24 @@ static void serve_site(const struct route *route, struct request *r, struct slic
     else http_error(r, 404, "no such page");
 }
 
+/* The path of r as the site sees it: one that was found by its name may be addressed without its
+ * path. */
+static struct slice path_in(const struct site *site, const struct request *r) {
+    struct slice path = below(r->path, slice_of(site->conf->path));
+    return path.p ? path : r->path;
+}
+
+/* A site that has an endpoint of its own at that path comes first; route may be NULL. */
+static bool serve_shared(const struct routes *routes, const struct route *route,
+                         struct request *r) {
+    struct slice rest, own;
+    struct endpoint *ep = find_endpoint(routes->shared, r->path, &rest);
+    if (!ep) return false;
+    if (route && find_endpoint(route->site, path_in(route->site, r), &own)) return false;
+    ep->transport->serve(ep, r, rest);
+    return true;
+}
+
 void routes_handle(void *arg, struct request *r) {
     const struct entrance *e = arg;
     if (e->admin) {
@@ -135,11 +153,10 @@ void routes_handle(void *arg, struct request *r) {
     }
     if (serve_health(e->routes, r)) return;
     const struct route *route = e->site ? e->site : find_site(e->routes, r);
+    if (!e->site && serve_shared(e->routes, route, r)) return;
     if (!route) {
         http_error(r, 404, "no such site");
         return;
     }
-    /* a site that was found by its name may be addressed without its path */
-    struct slice path = below(r->path, slice_of(route->site->conf->path));
-    serve_site(route, r, path.p ? path : r->path);
+    serve_site(route, r, path_in(route->site, r));
 }

@@ -22,6 +22,7 @@ struct routes {
     struct metrics *metrics;
     struct route *sites; /* never moves */
     size_t count, room;
+    struct site *shared; /* endpoints beside the sites' */
 };
 
 struct admin;

@@ -181,7 +181,8 @@ static void set_send_buffers(struct worker *w) {
 /* ---- sites ---- */
 
 static const struct dialect *find_dialect(const char *name) {
-    static const struct dialect *const all[] = {&token_dialect, &raw_dialect};
+    static const struct dialect *const all[] = {&token_dialect, &raw_dialect,
+                                               &socketio_dialect};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i]->name, name) == 0) return all[i];
     return NULL;
@@ -215,23 +216,33 @@ static void site_close(struct route *route) {
     if (route->files) files_close(route->files);
 }
 
+/* What belongs to no site. */
+static void shared_open(struct worker *w) {
+    w->routes.shared = site_new_shared(&w->core, &w->config->shared);
+    endpoints_open(w, w->routes.shared);
+}
+
 static bool sites_open(struct worker *w, struct text *error) {
     for (size_t i = 0; i < w->config->site_count; i++)
         if (!site_open(w, &w->config->sites[i], error)) return false;
     return true;
 }
 
+static void endpoints_close(struct site *site) {
+    for (size_t i = 0; i < site->endpoint_count; i++)
+        if (site->endpoints[i].transport)
+            site->endpoints[i].transport->close(&site->endpoints[i]);
+}
+
 static void sites_close(struct worker *w) {
-    for (size_t i = 0; i < w->routes.count; i++) {
-        struct route *route = &w->routes.sites[i];
-        for (size_t e = 0; e < route->site->endpoint_count; e++)
-            if (route->site->endpoints[e].transport)
-                route->site->endpoints[e].transport->close(&route->site->endpoints[e]);
-    }
+    endpoints_close(w->routes.shared);
+    for (size_t i = 0; i < w->routes.count; i++) endpoints_close(w->routes.sites[i].site);
     loop_settle(w->loop); /* sessions that the transports ended let go of their sockets */
     for (size_t i = 0; i < w->routes.count; i++) script_close(w->routes.sites[i].site);
     loop_settle(w->loop); /* what the scripts were asked has ended with them */
     while (w->routes.count) site_close(&w->routes.sites[--w->routes.count]);
+    site_free(w->routes.shared);
+    map_fini(&w->core.namespaces);
 }
 
 /* ---- listeners ---- */
@@ -469,6 +480,7 @@ int server_run(const struct config *config) {
     raise_descriptors(w);
     set_send_buffers(w);
     signals_open(w);
+    shared_open(w);
     bool opened = script_host_open(w, &error) && store_open(w, &error) && sites_open(w, &error);
     int status = !opened ? 2 : !entries_open(w, &error) ? 1 : 0;
     if (!status) {
@@ -500,6 +512,7 @@ int server_check(const struct config *config, FILE *out) {
     struct worker *w = mem_new(sizeof *w);
     int failures = 0;
     worker_init(w, config);
+    shared_open(w);
     w->core.store = memory_store_new(&w->core, &hub_events); /* nothing is connected for a check */
     w->script_host = (struct script_host){.library = config->library_dir, .net = &w->net};
     for (size_t i = 0; i < config->site_count; i++) {

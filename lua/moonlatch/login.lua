@@ -2,7 +2,8 @@
 -- Judges a request that asks to be let in: the token route (after site.customMiddleware), or the
 -- opening of an endpoint with auth = "request".
 --   authentication(req) returns   a table: it becomes socket.auth     true: req.session does
---                                 false or nil: refused               nil, err: failed
+--                                 false or nil: refused               nil, err: failed; err may be a table
+--                                 { message =, data = }, whose data clients of Socket.IO read
 --   authentication = "name"       req.session[name] must be true-ish  (nothing given: "auth")
 
 local request = require "moonlatch.request"
@@ -29,7 +30,7 @@ local function judge(authentication, req)
     local auth, err = authentication(req)
     if type(auth) == "table" then return "admitted", auth end
     if auth then return "admitted", session_of(req) end
-    if err ~= nil then return "failed", error_text(err) end
+    if err ~= nil then return "failed", error_text(err), type(err) == "table" and err.data or nil end
     return "refused"
   end
   local session = req.session
@@ -51,7 +52,7 @@ local function answered(core, res)
   return "answered", status, headers, body
 end
 
--- The outcome and what belongs to it: "admitted", auth; "refused"; "failed", text;
+-- The outcome and what belongs to it: "admitted", auth; "refused"; "failed", text, data;
 -- "answered", status, headers, body.
 function login.judge(core, site, raw, token_route)
   local req, problem = request.complete(raw, core.limits)

@@ -10,12 +10,14 @@
 --                               nil) as: number, true, results... or number, false, error
 --   inbox(), post(inbox, ...), next(inbox, seconds)   next waits; nil, "timeout" when it was in vain
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
+--   emit                        what emission.lua wants to know
 --   node, ask, socket           what nodes.lua wants to know
 --   history                     the same for history.lua
 --   where(fn)                   "file:line" of what a script wrote, for the log
 --   environment, token, clock   what admin.lua and explain.lua want to know
 --   server                      the table of server functions; the listeners' are added here
 
+local emission = require "moonlatch.emission"
 local events = require "moonlatch.events"
 local history = require "moonlatch.history"
 local login = require "moonlatch.login"
@@ -38,6 +40,7 @@ local function check_site(where, site)
   check(where, site, "authentication", "function", "string")
   check(where, site, "customMiddleware", "function")
   check(where, site, "controllers", "table")
+  check(where, site, "events", "table")
   check(where, site, "routes", "table")
   check(where, site, "filter", "function")
   check(where, site, "setup", "function")
@@ -96,6 +99,25 @@ local function caller(core, find, not_found)
   end
 end
 
+-- The function that takes events of Socket.IO. One that has no handler of its own is a call where the client
+-- asks for an ack: function(err, result).
+local function listener(core, site, call)
+  local warned, count = {}, 0
+  local function unheard(name)
+    if #name > core.limits.rpc_name or warned[name] or count >= WARNED_MAX then return end
+    warned[name], count = true, count + 1
+    core.warn(("a client sent the event \"%s\", and there is no such handler in site.events"):format(name))
+  end
+  return function(name, wants_ack, auth, socket, ...)
+    local handler = site.events and site.events[name]
+    if handler then return handler(socket, ...) end
+    if not wants_ack then return unheard(name) end
+    local result, err = call(name, auth, (...), socket)
+    if result == nil and err ~= nil then return err end
+    return core.json.null, result
+  end
+end
+
 -- The function that answers an operator; what it takes is loaded when somebody asks.
 local function operator(parts)
   local answer
@@ -106,19 +128,21 @@ local function operator(parts)
 end
 
 -- Starts a site. files: what controllers/*.lua returned, by file name; where: the name of init.lua.
--- Raises when the script is wrong. Returns the functions that the core calls: call, permit, authenticated, after, emit,
+-- Raises when the script is wrong. Returns the functions that the core calls: call, event, permit, authenticated, after, emit,
 -- login, request, asked, admin.
 function runtime.start(core, site, files, where)
   check_site(where, site)
   local state, server = events.new(core), core.server
   add_listening(server, state)
   history.start(core)
+  emission.start(core)
   function server.publishFilter(_, fn) set_filter(core, state, fn) end
   set_filter(core, state, site.filter)
   local find = finder(core, site, files)
   local call = caller(core, find, unknown(core, site, files, where, core.limits.rpc_segments))
   local entries = {
     call = call,
+    event = listener(core, site, call),
     permit = function(...) return events.permit(state, ...) end,
     authenticated = function(...) return events.authenticated(state, ...) end,
     after = function(...) return events.after(state, ...) end,

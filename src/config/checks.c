@@ -132,8 +132,15 @@ const char *check_transport(char *text) {
 }
 
 const char *check_dialect(char *text) {
-    bool known = !strcmp(text, "token") || !strcmp(text, "raw");
-    return known ? NULL : "must be \"token\" or \"raw\"";
+    bool known = !strcmp(text, "token") || !strcmp(text, "raw") || !strcmp(text, "socketio");
+    return known ? NULL : "must be \"token\", \"raw\" or \"socketio\"";
+}
+
+const char *check_namespace(char *text) {
+    bool good = text[0] == '/' && strlen(text) <= 128;
+    for (const char *p = text; *p; p++)
+        if (*p <= ' ' || *p > '~' || strchr(",?", *p)) good = false;
+    return good ? NULL : "must be a namespace such as \"/chat\", without , ? or spaces";
 }
 
 const char *check_url(char *text) {

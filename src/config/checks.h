@@ -15,6 +15,7 @@ const char *check_library(char *text);
 const char *check_store(char *text);
 const char *check_transport(char *text);
 const char *check_dialect(char *text);
+const char *check_namespace(char *text);
 const char *check_url(char *text);       /* of a script, for a page of ours */
 const char *check_protocols(char *text); /* subprotocols, "a, b" */
 

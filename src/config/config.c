@@ -185,6 +185,8 @@ static const struct key gateway_keys[] = {
     ROW_##scope(name, kind, standard, least, greatest, help)
 #include "base/limits.def"
 #undef LIMIT
+    {.name = "endpoints", .type = &key_endpoints, .offset = GATEWAY(shared.endpoints),
+     .help = "ways in for Socket.IO, whose namespaces name the sites; default /socket.io with engineio"},
     {.name = "sites", .type = &key_sites, .offset = GATEWAY(sites),
      .help = "as in sites/NAME.lua, by name"},
     {0},
@@ -368,6 +370,7 @@ static void gateway_load(const struct config_options *options, struct config *co
     set_keys(options->set, config, errors);
     set_listen(options->listen, config, errors);
     settle_most(&r, table, config);
+    config_shared_read(&r, config, conf_get(table, "endpoints"), &config->shared);
     if (!config->listen[0] && errors->n == before)
         reader_complain(&r, conf_line(table, "listen"), "listen has no address");
     if (with_sites) sites_load(config, file, table, errors);
@@ -407,6 +410,7 @@ void config_free(struct config *config) {
     for (size_t i = 0; i < config->site_count; i++)
         config_site_fini(&config->sites[i]);
     mem_free(config->sites);
+    if (config->shared.name) config_site_fini(&config->shared);
     keys_fini(gateway_keys, config);
     mem_free(config->conf_dir);
     mem_free(config->scripts_dir);

@@ -43,6 +43,7 @@ struct config {
     char *library_dir;        /* holds moonlatch/ */
     bool dev;                 /* --dev: everything is logged, and changed scripts are reloaded */
     struct config_options options; /* it was made with: the command line's */
+    struct site_conf shared;  /* endpoints that lead to the Socket.IO namespaces of all sites */
     struct site_conf *sites;  /* in the order of their names */
     size_t site_count;
 };

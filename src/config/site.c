@@ -65,9 +65,9 @@ static const struct key endpoint_keys[] = {
     {.name = "transport", .type = &key_text, .offset = ENDPOINT(transport),
      .check = check_transport, .help = "\"websocket\", \"sockjs\" or \"engineio\""},
     {.name = "dialect", .type = &key_text, .offset = ENDPOINT(dialect), .text = "token",
-     .check = check_dialect, .help = "how messages are spoken: \"token\" or \"raw\""},
+     .check = check_dialect, .help = "how messages are spoken: \"token\", \"raw\" or, on engineio, \"socketio\""},
     {.name = "auth", .type = &key_choice, .offset = ENDPOINT(auth), .text = "token|request|none",
-     .help = "what lets a client in, where dialect is \"raw\" by default \"none\""},
+     .help = "what lets a client in; default for \"raw\" \"none\", for \"socketio\" \"request\""},
     {.name = "max_message", .type = &key_size, .offset = ENDPOINT(max_message), .least = 16,
      .greatest = 16777216, .text = "limits.ws_max_message",
      .help = "bytes of a WebSocket message, after inflating"},
@@ -145,15 +145,23 @@ static struct endpoint_conf *endpoint_add(struct site_conf *site) {
     return ep;
 }
 
+static enum auth_mode standard_auth(const char *dialect) {
+    if (!strcmp(dialect, "raw")) return AUTH_NONE;
+    return strcmp(dialect, "socketio") ? AUTH_TOKEN : AUTH_REQUEST;
+}
+
 static void endpoint_read(struct reader *r, const struct conf_value *v, struct endpoint_conf *ep) {
     if (v->key || v->type != CONF_TABLE) {
         reader_complain(r, v->line, "endpoints must be a list of tables");
         return;
     }
     keys_read(r, endpoint_keys, v, ep);
-    bool raw = !strcmp(ep->dialect, "raw");
-    if (!conf_get(v, "auth")) ep->auth = raw ? AUTH_NONE : AUTH_TOKEN;
+    if (!conf_get(v, "auth")) ep->auth = standard_auth(ep->dialect);
     struct slice path = slice_upto(text_slice(&r->path), r->path.n - 1);
+    if (!strcmp(ep->dialect, "socketio") && is_not(ep, "engineio") && ep->transport)
+        reader_complain(r, conf_line(v, "dialect"),
+                        "%.*s.dialect \"socketio\" is for transport \"engineio\" only",
+                        (int)path.n, path.p);
     if (!conf_get(v, "path"))
         reader_complain(r, v->line, "%.*s has no path", (int)path.n, path.p);
     if (!conf_get(v, "transport"))
@@ -193,10 +201,6 @@ static void endpoint_check_path(struct reader *r, const struct site_conf *site,
 }
 
 static void endpoints_read(struct reader *r, const struct conf_value *v, struct site_conf *site) {
-    if (!v) {
-        endpoints_standard(site);
-        return;
-    }
     if (v->type != CONF_TABLE) reader_complain(r, v->line, "endpoints must be a list of tables");
     LIST_EACH(&v->items, link) {
         const struct conf_value *item = container_of(link, struct conf_value, link);
@@ -206,6 +210,51 @@ static void endpoints_read(struct reader *r, const struct conf_value *v, struct 
         endpoint_check_path(r, site, ep, item);
         text_clear(&r->path);
     }
+}
+
+/* ---- Socket.IO ---- */
+
+/* A namespace is a way in without a path of its own. */
+static void namespaces_make(const struct conf_value *given, struct site_conf *site) {
+    struct text own = {0};
+    text_char(&own, '/');
+    text_str(&own, site->name);
+    if (!conf_get(given, "namespaces")) texts_add(&site->socketio.namespaces, text_slice(&own));
+    text_fini(&own);
+    for (char **name = site->socketio.namespaces; *name; name++) {
+        site->namespaces =
+            mem_grow(site->namespaces, (site->namespace_count + 1) * sizeof *site->namespaces);
+        struct endpoint_conf *ns = &site->namespaces[site->namespace_count++];
+        *ns = (struct endpoint_conf){0};
+        endpoint_init(ns, &site->limits);
+        ns->path = slice_cstr(slice_of(*name));
+        ns->auth = site->socketio.auth;
+    }
+}
+
+/* The endpoints of the whole gateway have no site whose script could judge. */
+static void shared_check(struct reader *r, const struct conf_value *v, struct site_conf *shared) {
+    size_t i = 0;
+    LIST_EACH(&v->items, link) {
+        const struct conf_value *item = container_of(link, struct conf_value, link);
+        struct endpoint_conf *ep = &shared->endpoints[i++];
+        if (!ep->dialect || strcmp(ep->dialect, "socketio"))
+            reader_complain(r, item->line,
+                            "endpoints[%zu] is for all sites: its dialect must be \"socketio\"", i);
+        if (conf_get(item, "auth") && ep->auth != AUTH_NONE)
+            reader_complain(r, conf_line(item, "auth"),
+                            "endpoints[%zu].auth is for each site to say: socketio.auth", i);
+        ep->auth = AUTH_NONE;
+    }
+}
+
+static void shared_standard(struct site_conf *shared) {
+    struct endpoint_conf *ep = endpoint_add(shared);
+    mem_free(ep->dialect);
+    ep->path = slice_cstr(SLICE("/socket.io"));
+    ep->transport = slice_cstr(SLICE("engineio"));
+    ep->dialect = slice_cstr(SLICE("socketio"));
+    ep->auth = AUTH_NONE;
 }
 
 static void endpoints_print(struct printer *p, const struct key *key, const void *field) {
@@ -233,7 +282,7 @@ static void read_later(struct reader *r, const struct key *key, const struct con
     (void)r, (void)key, (void)v, (void)field;
 }
 
-static const struct key_type key_endpoints = {
+const struct key_type key_endpoints = {
     .name = "a list of tables", .read = read_later, .print = endpoints_print};
 
 /* ---- the site ---- */
@@ -328,6 +377,12 @@ static const struct key site_keys[] = {
      .help = "addresses of its own; default: none"},
     {.name = "endpoints", .type = &key_endpoints, .offset = SITE(endpoints),
      .help = "ways in; default /sockets with sockjs and /ws with websocket, both with token"},
+    {.name = "socketio.namespaces", .type = &key_texts, .offset = SITE(socketio.namespaces),
+     .check = check_namespace,
+     .help = "by which clients of Socket.IO mean this site; default \"/\" and its name"},
+    {.name = "socketio.auth", .type = &key_choice, .offset = SITE(socketio.auth),
+     .standard = AUTH_REQUEST, .text = "token|request|none",
+     .help = "what lets them in: site.authentication, a token, or nothing"},
     {.name = "token", .type = &key_token, .offset = SITE(token.path),
      .help = "the route that issues login tokens: a table, or false for none"},
     {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",
@@ -422,11 +477,29 @@ void config_site_read(struct reader *r, const struct config *config, const char 
     keys_read(r, site_keys, table, site);
     site_check_limits(r, config, conf_get(table, "limits"), site);
     config_channels_read(r, conf_get(table, "channels"), site);
-    endpoints_read(r, conf_get(table, "endpoints"), site);
+    const struct conf_value *endpoints = conf_get(table, "endpoints");
+    if (endpoints) endpoints_read(r, endpoints, site);
+    else endpoints_standard(site);
+    namespaces_make(conf_get(table, "socketio"), site);
     site_find_folders(r, config, table, site);
 }
 
+void config_shared_read(struct reader *r, const struct config *config,
+                        const struct conf_value *v, struct site_conf *shared) {
+    *shared = (struct site_conf){.name = slice_cstr(SLICE("socket.io")),
+                                 .file = slice_cstr(slice_of(r->file))};
+    keys_init(site_keys, shared);
+    shared->path = slice_cstr(SLICE("/"));
+    shared->limits = config->limits;
+    if (v) endpoints_read(r, v, shared);
+    else shared_standard(shared);
+    if (v && v->type == CONF_TABLE) shared_check(r, v, shared);
+}
+
 void config_site_fini(struct site_conf *site) {
+    for (size_t i = 0; i < site->namespace_count; i++)
+        keys_fini(endpoint_keys, &site->namespaces[i]);
+    mem_free(site->namespaces);
     for (size_t i = 0; i < site->endpoint_count; i++)
         keys_fini(endpoint_keys, &site->endpoints[i]);
     mem_free(site->endpoints);
@@ -463,6 +536,8 @@ static const char *common_text(char **a, char **b) {
 const char *config_sites_clash(const struct site_conf *a, const struct site_conf *b) {
     const char *address = common_text(a->listen, b->listen);
     if (address && !slice_ends(slice_of(address), SLICE(":0"))) return "its address";
+    if (common_text(a->socketio.namespaces, b->socketio.namespaces))
+        return "its Socket.IO namespace";
     if (strcmp(a->path, b->path)) return NULL;
     if (common_text(a->hosts, b->hosts)) return "its path and host";
     bool by_path = !a->hosts[0] && !b->hosts[0] && !a->listen[0] && !b->listen[0];

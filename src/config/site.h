@@ -10,6 +10,15 @@ void config_site_read(struct reader *r, const struct config *config, const char 
                       const struct conf_value *table, struct site_conf *site);
 void config_site_fini(struct site_conf *site);
 
+/* Fills the site that is no tenant's, for endpoints of the whole gateway, from its list v; NULL: the
+ * standard one. config_site_fini must follow. */
+void config_shared_read(struct reader *r, const struct config *config,
+                        const struct conf_value *v, struct site_conf *shared);
+
+/* The type of a list of endpoints: the field endpoints of a struct site_conf. It only prints: they
+ * are read by the functions above, when the limits are known. */
+extern const struct key_type key_endpoints;
+
 /* Appends the site as the members of a Lua table. */
 void config_site_print(struct printer *p, const struct site_conf *site);
 

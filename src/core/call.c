@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/call.h"
 
+#include "base/json.h"
+
 #include <errno.h>
 
 static void call_end(struct call *c) {
@@ -35,6 +37,7 @@ int call_start(struct call *c, struct socket *socket, struct buf *name, struct b
         return status;
     }
     c->socket = socket_ref(socket);
+    c->number = socket_work(socket)->call_count++;
     c->timer.fired = on_timeout;
     list_push(&socket_work(socket)->calls, &c->link);
     timer_start(socket->site->core->loop, &c->timer, timeout_ms);
@@ -52,6 +55,21 @@ bool call_answer(struct socket *socket, struct slice fid, bool refused, struct s
         struct call *c = container_of(link, struct call, link);
         if (!slice_is(fid, c->fid)) continue;
         finish(c, refused ? CALL_REFUSED : CALL_ANSWERED, value);
+        return true;
+    }
+    return false;
+}
+
+bool call_answer_args(struct socket *socket, uint64_t number, struct slice args,
+                      const struct attachments *a) {
+    struct json_value first = {0};
+    if (!socket->work) return false;
+    LIST_EACH(&socket->work->calls, link) {
+        struct call *c = container_of(link, struct call, link);
+        if (c->number != number) continue;
+        json_next(&args, &first);
+        c->attachments = *a;
+        finish(c, CALL_ANSWERED, first.raw);
         return true;
     }
     return false;

@@ -3,6 +3,7 @@
 #define CORE_CALL_H
 
 #include "base/id.h"
+#include "core/emission.h"
 #include "core/socket.h"
 
 /* A remote call of ours to a client. It is answered once: by that client, by the clock, or by the
@@ -16,7 +17,9 @@ struct call {
     struct socket *socket; /* a reference */
     struct buf *name;      /* plain text */
     struct buf *args;      /* JSON; NULL: none */
-    char fid[UUID_LENGTH + 1];
+    char fid[UUID_LENGTH + 1]; /* what names it in one dialect, */
+    uint32_t number;           /* and in another: of its socket's calls */
+    struct attachments attachments; /* of value, in done */
     /* Exactly once, from the loop, never from inside call_start. value: the client's data
      * (ANSWERED; empty: none given) or error (REFUSED) as checked JSON, dead when it returns. The
      * call is out of all lists and may be freed in it. */
@@ -34,6 +37,11 @@ void call_cancel(struct call *c);
 
 /* The client answered: value is checked JSON. False when no call of this socket has this fid. */
 bool call_answer(struct socket *socket, struct slice fid, bool refused, struct slice value);
+
+/* The same for the call of this number: args (checked JSON, an array) is what its ack has, and the
+ * first of them the answer. a is borrowed. */
+bool call_answer_args(struct socket *socket, uint64_t number, struct slice args,
+                      const struct attachments *a);
 
 /* The socket is over. */
 void calls_close(struct socket *socket);

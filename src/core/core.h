@@ -28,6 +28,7 @@ struct core {
     struct store *store;
     struct list sites;         /* struct site, in the order of their names */
     uint64_t channels;         /* with members, of all sites */
+    struct map namespaces;     /* of Socket.IO: struct endpoint by its ns, of all sites */
     bool draining;             /* no new sockets */
     struct watchdog *watchdog; /* script/'s: ends long slices; NULL: none yet */
     bool count_private;        /* limits per address count private addresses too */

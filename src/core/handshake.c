@@ -20,6 +20,12 @@ struct handshake *handshake_new(struct text *t, const struct ip *ip) {
     return h;
 }
 
+struct handshake *handshake_copy(const struct handshake *h) {
+    struct handshake *copy = mem_raw(sizeof *h + h->n);
+    memcpy(copy, h, sizeof *h + h->n);
+    return copy;
+}
+
 bool handshake_next(const struct handshake *h, size_t *at, struct slice *name,
                     struct slice *value) {
     if (*at >= h->n) return false;

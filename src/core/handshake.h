@@ -8,7 +8,8 @@
 /* The request that opened a session or asked for a token, as scripts see it: made by transport/,
  * kept by the socket. One block of memory: names and values, NUL-terminated in turn. Names that
  * begin with
- * ':' are ours (":method", ":path", ":query", ":host", ":ips", ":body", ":url"); all others are the
+ * ':' are ours (":method", ":path", ":query", ":host", ":ips", ":body", ":url",
+ * ":auth", ":origin", ":own"); all others are the
  * request's headers, in lower case. */
 struct handshake {
     struct ip ip; /* the client's, after trusted proxies */
@@ -21,6 +22,10 @@ void handshake_add(struct text *t, struct slice name, struct slice value);
 
 /* Makes the block of what was added; text is empty again. The caller owns it (mem_free). */
 struct handshake *handshake_new(struct text *t, const struct ip *ip)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* A block of its own with the same in it; the caller's. */
+struct handshake *handshake_copy(const struct handshake *h)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* The first value under this name, or a slice with p NULL. */

@@ -6,6 +6,7 @@
 #include "core/hub.h"
 
 #include "core/ask.h"
+#include "core/emit.h"
 #include "core/history.h"
 
 #include <errno.h>
@@ -244,12 +245,6 @@ static bool lags(struct member *m) {
     return true;
 }
 
-static void send_wire(struct socket *s, struct msg *m) {
-    struct buf *wire = msg_wire(m, s->endpoint, s->session->ops);
-    s->session->ops->send(s->session, wire, false);
-    buf_unref(wire);
-}
-
 static void tell_gap(struct member *member) {
     struct socket *s = member->socket;
     if (!member->gap || !socket_is_open(s)) return;
@@ -257,8 +252,7 @@ static void tell_gap(struct member *member) {
     s->dialect->gap(s, member->channel->by_name.key);
 }
 
-static void deliver_one(struct member *member, void *arg) {
-    struct msg *m = arg;
+void hub_deliver(struct member *member, struct msg *m) {
     struct socket *s = member->socket;
     if (member->held) {
         held_add(member->held, s->site->limits, m);
@@ -268,22 +262,23 @@ static void deliver_one(struct member *member, void *arg) {
     if (!socket_is_open(s) || lags(member)) return;
     tell_gap(member);
     if (!(s->site->has & HOOK_FILTER)) {
-        send_wire(s, m);
+        msg_send(m, s);
         return;
     }
     struct buf *replacement = NULL;
     socket_ref(s); /* the filter may close it and end its membership */
     if (s->site->hooks->filter(s, m, &replacement) == ALLOW && socket_is_open(s)) {
-        struct msg *own = replacement ? msg_new(m->channel, replacement, &m->at) : msg_ref(m);
-        send_wire(s, own);
+        struct msg *own = replacement ? msg_replace(m, replacement) : msg_ref(m);
+        msg_send(own, s);
         msg_unref(own);
     }
     buf_unref(replacement);
     socket_unref(s);
 }
 
-/* Calls visit for each member; what it does may end any membership. */
-static void walk(struct channel *c, void (*visit)(struct member *member, void *arg), void *arg) {
+static void deliver_one(struct member *member, void *arg) { hub_deliver(member, arg); }
+
+void hub_each_member(struct channel *c, void (*visit)(struct member *member, void *arg), void *arg) {
     c->walked = true;
     c->cursor = c->members.next;
     while (c->cursor != &c->members) {
@@ -314,7 +309,7 @@ static bool follow(struct channel *c, const struct position *at) {
 
 static void deliver(struct channel *c, struct msg *m) {
     if (m->at.epoch[0] && !follow(c, &m->at)) return;
-    walk(c, deliver_one, m); /* may free c */
+    hub_each_member(c, deliver_one, m); /* may free c */
 }
 
 static void on_published(struct site *site, struct slice channel, struct buf *body,
@@ -353,6 +348,7 @@ static void unsubscribe_all(struct site *site, struct slice name) {
 static void on_control(struct site *site, struct slice name, struct buf *body) {
     if (slice_is(name, "broadcast")) broadcast(site, body);
     else if (slice_is(name, "unsubscribeAll")) unsubscribe_all(site, buf_slice(body));
+    else if (slice_is(name, "emit")) emit_received(site, body);
     else if (slice_is(name, "ask")) ask_received(site, body);
     else if (slice_is(name, "answer")) answer_received(site, body);
 }
@@ -462,7 +458,7 @@ static void tell_of_gap(struct site *site, struct slice name) {
     struct channel *c = hub_channel(site, name);
     if (!c) return;
     settle_members(c, true);
-    walk(c, tell_gap_to, NULL);
+    hub_each_member(c, tell_gap_to, NULL);
     if (site->has & HOOK_GAP) site->hooks->gap(site, name);
 }
 
@@ -474,7 +470,7 @@ static void deliver_missed_page(struct site *site, struct slice name,
     while ((c = hub_channel(site, name)) && history_next(&rest, &at.offset, &body)) {
         struct buf *copy = buf_copy(body);
         struct msg *m = msg_new(name, copy, &at);
-        walk(c, deliver_missed, m);
+        hub_each_member(c, deliver_missed, m);
         msg_unref(m);
         buf_unref(copy);
     }

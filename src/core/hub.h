@@ -82,6 +82,12 @@ int hub_unsubscribe_all(struct site *site, struct slice channel);
 /* The store brings what was published (store_events). */
 extern const struct store_events hub_events;
 
+/* Calls visit for each member; what it does may end any membership. May free the channel. */
+void hub_each_member(struct channel *c, void (*visit)(struct member *member, void *arg), void *arg);
+
+/* Hands a message to one member, by way of the site's filter. Borrows. */
+void hub_deliver(struct member *member, struct msg *m);
+
 /* The channel of this name with members on this node, or NULL. */
 struct channel *hub_channel(struct site *site, struct slice name);
 

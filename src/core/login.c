@@ -9,6 +9,7 @@ static void release(struct login *l) {
     timer_stop(l->site->core->loop, &l->timer);
     buf_unref(l->auth);
     buf_unref(l->error);
+    buf_unref(l->error_data);
     buf_unref(l->body);
     mem_free(l->headers);
     mem_free(l->request);
@@ -64,6 +65,8 @@ void login_finish(struct login *l, enum login_outcome outcome) {
 
 void login_free(struct login *l) {
     buf_unref(l->error);
+    buf_unref(l->error_data);
+    l->error_data = NULL;
     l->error = NULL; /* of the timeout; the script may have its own */
     if (l->judged) release(l);
 }

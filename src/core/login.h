@@ -26,6 +26,7 @@ struct login {
     bool late;                /* the asker was answered before that */
     struct buf *auth;         /* JSON object */
     struct buf *error;        /* plain text */
+    struct buf *error_data;   /* JSON that the script gave with it; NULL: none */
     int status;
     struct handshake *headers; /* of the middleware's answer: names and values */
     struct buf *body;

@@ -3,7 +3,7 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "core/site.h"
+#include "core/socket.h"
 
 bool position_read(const struct json_value *epoch, const struct json_value *offset,
                    struct position *at) {
@@ -29,6 +29,7 @@ void msg_unref(struct msg *m) {
     if (--m->refs) return;
     for (int i = 0; i < MSG_WIRES && m->wires[i].wire; i++) buf_unref(m->wires[i].wire);
     buf_unref(m->body);
+    attachments_fini(&m->attachments);
     mem_free(m);
 }
 
@@ -67,4 +68,26 @@ struct buf *msg_wire(struct msg *m, const struct endpoint *endpoint, const struc
         m->wires[i].wire = buf_ref(wire);
     }
     return wire;
+}
+
+void msg_send(struct msg *m, struct socket *s) {
+    struct buf *wire = msg_wire(m, s->endpoint, s->session->ops);
+    s->session->ops->send(s->session, wire, false);
+    buf_unref(wire);
+    if (!s->dialect->emit) return; /* where bytes stand, its clients read the placeholder */
+    for (uint32_t i = 0; i < m->attachments.count; i++)
+        socket_send_binary(s, m->attachments.list[i]);
+}
+
+static bool is_event(struct slice body) {
+    if (body.p[0] != '{') return false;
+    return json_member(body, SLICE("event")).type == JSON_STRING &&
+           json_member(body, SLICE("args")).type == JSON_ARRAY;
+}
+
+struct msg *msg_replace(const struct msg *m, struct buf *body) {
+    struct msg *other = msg_new(m->channel, body, &m->at);
+    other->is_event = m->is_event && is_event(buf_slice(body));
+    if (other->is_event) attachments_copy(&other->attachments, &m->attachments);
+    return other;
 }

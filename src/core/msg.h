@@ -2,6 +2,7 @@
 #ifndef CORE_MSG_H
 #define CORE_MSG_H
 
+#include "core/emission.h"
 #include "core/session.h"
 
 /* One published message on its way to the members of a channel: encoded at most once for each wire
@@ -26,6 +27,8 @@ struct msg {
     struct slice channel; /* in the msg's own memory */
     struct buf *body;     /* JSON, the very bytes that the publisher sent */
     struct position at;   /* in the channel's history, if it has one */
+    bool is_event;        /* body is {"event":...,"args":[...]} */
+    struct attachments attachments; /* of an event */
     struct {
         const struct endpoint *endpoint;
         struct buf *(*wrap)(struct slice text);
@@ -47,6 +50,13 @@ void msg_unref(struct msg *m);
  * dialects render it. The caller owns it. */
 struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint)
     __attribute__((returns_nonnull, warn_unused_result));
+
+/* The same message with another body (JSON, referenced): still an event when that is one. */
+struct msg *msg_replace(const struct msg *m, struct buf *body)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Sends it to a socket, which must be open. */
+void msg_send(struct msg *m, struct socket *s);
 
 /* The bytes to send to a socket of this endpoint on a session with these ops, made at first use.
  * The caller owns a reference. */

@@ -42,6 +42,8 @@ static void op_free(struct op *op) {
     buf_unref(op->replacement);
     buf_unref(op->result);
     buf_unref(op->error);
+    attachments_fini(&op->attachments);
+    attachments_fini(&op->answered);
     mem_free(op);
     socket_unref(socket);
 }

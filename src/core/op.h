@@ -2,6 +2,7 @@
 #ifndef CORE_OP_H
 #define CORE_OP_H
 
+#include "core/emission.h"
 #include "core/msg.h"
 #include "core/socket.h"
 
@@ -31,12 +32,13 @@ struct op {
     bool queued;           /* private: its size is counted in the socket's work */
     bool replaced;         /* data is the script's, not the client's */
     uint16_t close_code;   /* of the socket, when an auth fails for another reason than its token */
+    bool is_event;         /* an RPC that is an event of Socket.IO: see request and result */
     bool timed_out;        /* the answer is gone already; what comes is dropped */
     struct socket *socket; /* a reference */
     struct buf *message;   /* what the client sent: all slices but name point in here */
     struct slice rpc;      /* raw JSON, to be echoed */
     struct slice uuid;     /* raw JSON, to be echoed; empty: there was none */
-    struct slice request;  /* raw JSON of req; empty: there was none */
+    struct slice request;  /* raw JSON of req; empty: there was none. Of an event: [name, args...] */
     struct slice channel;  /* plain text: where it had escapes, in names */
     struct slice name;     /* of the controller, plain text */
     struct position since; /* of a subscribe: what its client had last; empty epoch: nothing */
@@ -44,8 +46,10 @@ struct op {
     struct slice data;           /* raw JSON of what is published */
     struct text names;           /* room for unescaped texts */
     struct buf *replacement;     /* what data points into after op_replace */
-    struct buf *result;          /* JSON; NULL: undefined */
+    struct buf *result;          /* JSON; NULL: undefined. Of an event: what the ack has, an array */
     struct buf *error;           /* JSON; not NULL: the op failed */
+    struct attachments attachments; /* of an event's request */
+    struct attachments answered;    /* of its result */
     struct timer timer;          /* rpc_timeout */
     void *task;                  /* the script's work for it: private to script/ */
 };

@@ -59,6 +59,7 @@ struct session {
  */
 struct dialect {
     const char *name;
+    bool judges; /* it says itself who is let in, whatever the endpoint's auth */
 
     /* ---- of a session ---- */
 
@@ -71,8 +72,8 @@ struct dialect {
 
     /* ---- of a socket, whose session is not over ---- */
 
-    /* Closes it: its session, where that has no other. */
-    void (*close)(struct socket *s, int code, const char *reason);
+    /* Closes it: its session, where that has no other; whole: its session, in any case. */
+    void (*close)(struct socket *s, int code, const char *reason, bool whole);
     /* An op that came from this dialect's client has ended: tells the client, if there is something
      * to tell. op->error or op->result stand. */
     void (*answer)(struct op *op);

@@ -28,7 +28,7 @@ enum store_layout { LAYOUT_MOONLATCH, LAYOUT_NODE_TOKEN_SOCKJS };
 struct endpoint_conf {
     char *path;      /* below the site's path, "/sockets" */
     char *transport; /* "websocket", "sockjs", "engineio" */
-    char *dialect;   /* "token", "raw" */
+    char *dialect;   /* "token", "raw", "socketio" */
     enum auth_mode auth;
     /* websocket, also inside the others */
     uint64_t max_message, max_fragments; /* from the limits where not given */
@@ -80,6 +80,12 @@ struct site_conf {
     struct buf *options; /* JSON object: site.options */
     struct endpoint_conf *endpoints;
     size_t endpoint_count;
+    struct {
+        char **namespaces; /* "/chat" */
+        enum auth_mode auth;
+    } socketio;
+    struct endpoint_conf *namespaces; /* what that comes to: their path is the namespace */
+    size_t namespace_count;
     struct channel_conf *channels;
     size_t channel_count;
     struct token_conf token;
@@ -88,13 +94,16 @@ struct site_conf {
     struct limits limits;
 };
 
-/* One way in: a path, a transport and a dialect. */
+/* One way in: a path, a transport and a dialect; or a namespace of Socket.IO, which has no transport
+ * of its own. */
 struct endpoint {
     struct site *site;
     const struct endpoint_conf *conf;
     const struct dialect *dialect;
     const struct transport *transport;
     void *state; /* the transport's */
+    const char *ns;               /* of Socket.IO: the namespace; "/" for an endpoint */
+    struct map_link by_namespace; /* of a namespace: in core->namespaces */
 };
 
 struct site {
@@ -105,6 +114,9 @@ struct site {
     const struct limits *limits;  /* of conf */
     struct endpoint *endpoints;
     size_t endpoint_count;
+    struct endpoint *namespaces; /* of Socket.IO; reached by the endpoints of the shared site too */
+    size_t namespace_count;
+    bool shared; /* it is no tenant: its endpoints lead to the namespaces of all sites */
     const struct hooks *hooks; /* the script's functions; never NULL */
     uint32_t has;              /* HOOK_ bits: which of them do something (hooks.h) */
     void *script;              /* the script layer's */
@@ -116,6 +128,7 @@ struct site {
     struct share *share;       /* the same: the worker's time that it takes; NULL: no script */
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
+    uint64_t emissions; /* so far: private to emit.c */
     struct rate publishes;
     struct map visitors; /* what public addresses tried: private to token.c */
 };
@@ -129,6 +142,18 @@ void site_free(struct site *site);
 
 /* Whether another socket fits: 0, or the HTTP status to refuse it with (counted). */
 int site_admits(struct site *site);
+
+/* A site of no tenant's, for endpoints that all share; it is not in core->sites. */
+struct site *site_new_shared(struct core *core, const struct site_conf *conf)
+    __attribute__((returns_nonnull, warn_unused_result));
+
+/* Whether its conf names origins, and this one (or any) among them. */
+bool site_names_origins(const struct site *site);
+bool site_lists_origin(const struct site *site, struct slice origin);
+
+/* A page is refused because of its origin (p is NULL where it names none): counts it and tells the
+ * log, with what would let it in. hint NULL: the list of origins would. */
+void site_refuses_origin(const struct site *site, struct slice origin, const char *hint);
 
 /* A limit of this site was reached: counts it. */
 void site_limit(struct site *site, const char *limit);

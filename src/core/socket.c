@@ -140,7 +140,8 @@ void sole_socket_ended(struct session *s, int code, const char *reason) {
     socket_ended(socket, code, reason);
 }
 
-void sole_socket_close(struct socket *s, int code, const char *reason) {
+void sole_socket_close(struct socket *s, int code, const char *reason, bool whole) {
+    (void)whole;
     session_close(s->session, code, reason);
 }
 
@@ -156,7 +157,11 @@ void socket_unref(struct socket *s) {
 /* ---- use ---- */
 
 void socket_close(struct socket *s, int code, const char *reason) {
-    if (s->session) s->dialect->close(s, code, reason);
+    if (s->session) s->dialect->close(s, code, reason, false);
+}
+
+void socket_close_whole(struct socket *s, int code, const char *reason) {
+    if (s->session) s->dialect->close(s, code, reason, true);
 }
 
 struct socket *socket_find(struct site *site, struct slice sid) {

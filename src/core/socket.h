@@ -23,6 +23,7 @@ struct socket_work {
     struct user *user; /* whose it is, when it counts: private to user.c */
     size_t waiting;    /* bytes that ops take up */
     uint32_t strikes;  /* messages that were no JSON */
+    uint32_t call_count; /* that there were so far */
     bool busy;         /* private to op.c */
 };
 
@@ -66,7 +67,7 @@ void socket_ended(struct socket *s, int code, const char *reason);
 /* What dialects with one socket to a session do: their opened, ended and close. */
 void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth);
 void sole_socket_ended(struct session *s, int code, const char *reason);
-void sole_socket_close(struct socket *s, int code, const char *reason);
+void sole_socket_close(struct socket *s, int code, const char *reason, bool whole);
 
 static inline struct socket *socket_ref(struct socket *s) {
     s->refs++;
@@ -80,6 +81,9 @@ static inline bool socket_is_open(const struct socket *s) {
 
 /* Closes it, in its dialect's way. May be called at any time, twice, and from every callback. */
 void socket_close(struct socket *s, int code, const char *reason);
+
+/* The same for all that its client has on its connection. */
+void socket_close_whole(struct socket *s, int code, const char *reason);
 
 /* The socket with this sid, open, or NULL. Borrowed. */
 struct socket *socket_find(struct site *site, struct slice sid);

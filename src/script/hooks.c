@@ -47,12 +47,13 @@ static void push_data(lua_State *L, const struct op *op) {
     }
 }
 
-/* ---- call: a controller answers ---- */
+/* ---- call: a controller answers, or the handler of an event ---- */
 
 struct call_work {
     struct task task;
     struct op *op;
     struct text json; /* of the answer */
+    struct attachments bytes; /* the same, of an event's */
     bool answered, failed;
 };
 
@@ -65,6 +66,29 @@ static int call_push(lua_State *L, struct task *t) {
     else lua_pushnil(L);
     handle_push(L, op->socket);
     return 4;
+}
+
+static int event_push(lua_State *L, struct task *t) {
+    const struct op *op = container_of(t, struct call_work, task)->op;
+    runtime_push(L, ENTRY_EVENT);
+    lua_pushlstring(L, op->name.p, op->name.n);
+    lua_pushboolean(L, op->uuid.n > 0);
+    handle_push_auth(L, op->socket);
+    handle_push(L, op->socket);
+    return 4 + lua_json_push_items(L, op->request, 1, &op->attachments);
+}
+
+/* All results are what the ack has. */
+static void event_take(lua_State *L, struct task *t) {
+    struct call_work *w = container_of(t, struct call_work, task);
+    int count = lua_gettop(L);
+    if (!w->op->uuid.n || w->op->timed_out) return;
+    text_char(&w->json, '[');
+    for (int i = 1; i <= count; i++) {
+        if (i > 1) text_char(&w->json, ',');
+        lua_json_encode_with(L, i, &w->json, t->vm->limits->script_string, &w->bytes);
+    }
+    text_char(&w->json, ']');
 }
 
 static void call_take(lua_State *L, struct task *t) {
@@ -81,6 +105,7 @@ static void call_ended(struct task *t, enum task_end how, const struct script_er
     struct buf *json = w->json.n ? text_take(&w->json) : NULL;
     bool failed = w->failed;
     text_fini(&w->json);
+    op->answered = w->bytes;
     mem_free(w);
     op->task = NULL;
     if (how != TASK_DONE) {
@@ -100,11 +125,15 @@ static struct slice call_handler(const struct task *t) {
 static const struct task_kind call_kind = {"rpc",     true,       call_push,
                                            call_take, call_ended, call_handler};
 
+static const struct task_kind event_kind = {"event",    true,       event_push,
+                                            event_take, call_ended, call_handler};
+
 static void on_call(struct op *op) {
     struct call_work *w = mem_new(sizeof *w);
     w->op = op;
     op->task = w;
-    task_offer(runtime_of_site(op->socket->site)->vm, &w->task, &call_kind);
+    task_offer(runtime_of_site(op->socket->site)->vm, &w->task,
+               op->is_event ? &event_kind : &call_kind);
 }
 
 /* ---- authorize: the listeners vote ---- */
@@ -482,6 +511,9 @@ static void take_error(lua_State *L, struct login_work *w) {
     const char *p = luaL_checklstring(L, 2, &n);
     if (!utf8_valid(slice_make(p, n))) luaL_error(L, "the error of authentication is not UTF-8");
     w->login->error = buf_copy(slice_make(p, n));
+    if (lua_isnoneornil(L, 3)) return;
+    lua_json_encode(L, 3, &w->text, runtime_of(vm_of(L))->limits.script_string);
+    w->login->error_data = text_take(&w->text);
 }
 
 /* status, headers, body */

@@ -18,6 +18,7 @@ struct calling {
     bool over; /* call is out of all lists */
     enum call_status status;
     struct buf *value;
+    struct attachments bytes; /* of value */
 };
 
 static void on_done(struct call *c, enum call_status status, struct slice value) {
@@ -25,21 +26,22 @@ static void on_done(struct call *c, enum call_status status, struct slice value)
     w->over = true;
     w->status = status;
     if (value.n) w->value = buf_copy(value);
+    attachments_copy(&w->bytes, &c->attachments);
     task_resume(&w->wait);
 }
 
-static void push_value(lua_State *L, const struct buf *value) {
-    if (value) lua_json_push(L, buf_slice(value));
+static void push_value(lua_State *L, const struct calling *w) {
+    if (w->value) lua_json_push_with(L, buf_slice(w->value), &w->bytes);
     else lua_pushlightuserdata(L, NULL); /* json.null: nil would look like a failure */
 }
 
 static int push_results(lua_State *L, struct wait *wait) {
     const struct calling *w = container_of(wait, struct calling, wait);
     switch (w->status) {
-    case CALL_ANSWERED: push_value(L, w->value); return 1;
+    case CALL_ANSWERED: push_value(L, w); return 1;
     case CALL_REFUSED:
         lua_push_failure(L, "refused");
-        push_value(L, w->value);
+        push_value(L, w);
         return 3;
     case CALL_TIMEOUT: return lua_push_failure(L, "timeout");
     default: return lua_push_failure(L, "closed");
@@ -50,6 +52,7 @@ static void on_over(struct wait *wait) {
     struct calling *w = container_of(wait, struct calling, wait);
     if (!w->over) call_cancel(&w->call);
     buf_unref(w->value);
+    attachments_fini(&w->bytes);
     mem_free(w);
 }
 

@@ -10,6 +10,7 @@
 #include "script/lib_core.h"
 
 #include "script/lib_ask.h"
+#include "script/lib_emit.h"
 #include "script/lib_history.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
@@ -374,6 +375,7 @@ static const luaL_Reg functions[] = {{"cancel", core_cancel},
                                      {"set_after", core_set_after},
                                      {"warn", core_warn},
                                      {"socket", core_socket},
+                                     {"emit", lib_core_emit},
                                      {"ask", lib_core_ask},
                                      {"history", lib_core_history},
                                      {"token", lib_core_token},

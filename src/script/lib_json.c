@@ -15,11 +15,12 @@
 #define KEEP_BYTES 65536    /* what an idle text may keep */
 #define TEXT_MAX (1u << 28) /* whatever the limits say */
 
-/* Addresses that stand for things: two keys of the registry, and the value of json.empty_array.
+/* Addresses that stand for things: three keys of the registry, and the value of json.empty_array.
  * Decoded empty arrays carry a metatable of our own, which no script can get at; json.array_mt is
  * what getmetatable shows for it and what scripts mark their own tables with. */
 static const char decoded_mt_key = 'd';
 static const char array_mt_key = 'a';
+static const char bytes_mt_key = 'b';
 static const char empty_array = 'e';
 
 static void *address(const char *of) { return (void *)(uintptr_t)of; }
@@ -51,7 +52,14 @@ void lua_text_push_string(lua_State *L, struct text *t) {
 
 /* ---- decoding ---- */
 
-static void push_value(lua_State *L, enum json_type type, struct slice raw, struct slice *rest);
+/* What is read: the text behind what was read already, and the bytes that go where a placeholder
+ * stands; NULL: none do. */
+struct decoder {
+    struct slice rest;
+    const struct attachments *bytes;
+};
+
+static void push_value(lua_State *L, enum json_type type, struct slice raw, struct decoder *d);
 
 static void push_string(lua_State *L, struct slice raw) {
     struct slice inside = slice_make(raw.p + 1, raw.n - 2);
@@ -97,35 +105,60 @@ void lua_json_push_list(lua_State *L, int items) {
 /* Most containers are small: room for four saves most of them from growing step by step. */
 #define ROOM 4
 
-static void push_array(lua_State *L, struct slice *rest) {
+static void push_array(lua_State *L, struct decoder *d) {
     struct slice raw;
-    enum json_type type = json_token(rest, &raw);
+    enum json_type type = json_token(&d->rest, &raw);
     if (!type) {
         lua_json_push_list(L, 0);
         return;
     }
     lua_createtable(L, ROOM, 0);
     for (lua_Integer i = 1; type; i++) {
-        push_value(L, type, raw, rest);
+        push_value(L, type, raw, d);
         lua_rawseti(L, -2, i);
-        type = json_token(rest, &raw);
+        type = json_token(&d->rest, &raw);
     }
 }
 
-static void push_object(lua_State *L, struct slice *rest) {
+static int push_bytes(lua_State *L) {
+    lua_createtable(L, 0, 1);
+    lua_insert(L, -2);
+    lua_setfield(L, -2, "bytes");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &bytes_mt_key);
+    lua_setmetatable(L, -2);
+    return 1;
+}
+
+/* Puts bytes in place of the table on top, where that is a placeholder for some: as Socket.IO has
+ * it, {"_placeholder":true,"num":0}. */
+static void put_bytes(lua_State *L, const struct attachments *bytes) {
+    lua_getfield(L, -1, "_placeholder");
+    lua_getfield(L, -2, "num");
+    lua_Integer number = lua_isinteger(L, -1) ? lua_tointeger(L, -1) : -1;
+    bool placeholder = lua_toboolean(L, -2) && number >= 0 && number < bytes->count;
+    lua_pop(L, 2);
+    if (!placeholder) return;
+    struct slice data = buf_slice(bytes->list[number]);
+    lua_pop(L, 1);
+    lua_pushlstring(L, data.p, data.n);
+    push_bytes(L);
+}
+
+static void push_object(lua_State *L, struct decoder *d) {
     struct slice raw;
-    enum json_type type = json_token(rest, &raw);
+    enum json_type type = json_token(&d->rest, &raw);
     lua_createtable(L, 0, type ? ROOM : 0);
     while (type) {
         push_string(L, raw);
-        type = json_token(rest, &raw);
-        push_value(L, type, raw, rest); /* stack: table, key, value */
+        type = json_token(&d->rest, &raw);
+        push_value(L, type, raw, d); /* stack: table, key, value */
         lua_rawset(L, -3);
-        type = json_token(rest, &raw);
+        type = json_token(&d->rest, &raw);
     }
+    if (d->bytes) put_bytes(L, d->bytes);
 }
 
-static void push_value(lua_State *L, enum json_type type, struct slice raw, struct slice *rest) {
+static void push_value(lua_State *L, enum json_type type, struct slice raw, struct decoder *d) {
     switch (type) {
     case JSON_NONE:
     case JSON_NULL: lua_pushlightuserdata(L, NULL); break;
@@ -136,16 +169,32 @@ static void push_value(lua_State *L, enum json_type type, struct slice raw, stru
     case JSON_ARRAY:
     case JSON_OBJECT:
         luaL_checkstack(L, 5, NULL);
-        if (type == JSON_ARRAY) push_array(L, rest);
-        else push_object(L, rest);
+        if (type == JSON_ARRAY) push_array(L, d);
+        else push_object(L, d);
     }
 }
 
-void lua_json_push(lua_State *L, struct slice raw) {
-    struct slice rest = raw, token;
-    enum json_type type = json_token(&rest, &token);
+void lua_json_push_with(lua_State *L, struct slice raw, const struct attachments *bytes) {
+    struct decoder d = {raw, bytes && bytes->count ? bytes : NULL};
+    struct slice token;
+    enum json_type type = json_token(&d.rest, &token);
     luaL_checkstack(L, 5, NULL);
-    push_value(L, type, token, &rest);
+    push_value(L, type, token, &d);
+}
+
+void lua_json_push(lua_State *L, struct slice raw) { lua_json_push_with(L, raw, NULL); }
+
+int lua_json_push_items(lua_State *L, struct slice array, int from,
+                        const struct attachments *bytes) {
+    struct json_value item;
+    int n = 0;
+    for (int i = 0; json_next(&array, &item); i++) {
+        if (i < from) continue;
+        luaL_checkstack(L, 5, "too many arguments");
+        lua_json_push_with(L, item.raw, bytes);
+        n++;
+    }
+    return n;
 }
 
 static int decode(lua_State *L) {
@@ -168,6 +217,7 @@ struct encoder {
     struct text *out;
     size_t end; /* out must not grow beyond */
     int depth;
+    struct attachments *bytes; /* where those go that are found; NULL: they are refused */
 };
 
 static void encode_value(struct encoder *e);
@@ -196,14 +246,42 @@ static void encode_number(struct encoder *e) {
     }
 }
 
-/* Whether the table at index is marked as an array. */
-static bool is_marked(lua_State *L, int index) {
-    if (!lua_getmetatable(L, index)) return false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &decoded_mt_key);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_mt_key); /* stack: its own, decoded, array */
-    bool marked = lua_rawequal(L, -3, -2) || lua_rawequal(L, -3, -1);
-    lua_pop(L, 3);
-    return marked;
+enum mark { MARK_NONE, MARK_ARRAY, MARK_BYTES };
+
+/* Whether the value on top is the one of the registry. */
+static bool is_registered(lua_State *L, const char *key) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 1);
+    return same;
+}
+
+/* What the table at index is marked as. A metatable that a script has set is one of the sandbox's,
+ * and in it stands the script's own. */
+static enum mark mark_of(lua_State *L, int index) {
+    enum mark mark = MARK_NONE;
+    if (!lua_getmetatable(L, index)) return mark;
+    if (is_registered(L, &bytes_mt_key)) mark = MARK_BYTES;
+    else if (is_registered(L, &decoded_mt_key) || is_registered(L, &array_mt_key))
+        mark = MARK_ARRAY;
+    lua_pushliteral(L, "__metatable");
+    lua_rawget(L, -2);
+    if (is_registered(L, &array_mt_key)) mark = MARK_ARRAY;
+    lua_pop(L, 2);
+    return mark;
+}
+
+/* Bytes stand beside the text, and in it what says where they belong. */
+static void encode_bytes(struct encoder *e, int table) {
+    struct slice data;
+    if (!e->bytes) luaL_error(e->L, "cannot encode bytes: JSON has none");
+    lua_pushliteral(e->L, "bytes");
+    if (lua_rawget(e->L, table) != LUA_TSTRING) luaL_error(e->L, "bytes must be a string");
+    data.p = lua_tolstring(e->L, -1, &data.n);
+    check_length(e, data.n);
+    text_format(e->out, "{\"_placeholder\":true,\"num\":%u}", e->bytes->count);
+    attachments_add(e->bytes, buf_copy(data));
+    lua_pop(e->L, 1);
 }
 
 static void bad_key(struct encoder *e, int index) {
@@ -274,10 +352,11 @@ static void encode_table(struct encoder *e) {
     if (++e->depth > LUA_JSON_DEPTH) luaL_error(L, "nested too deeply, or a cycle");
     heed_hook(L);
     luaL_checkstack(L, 5, NULL);
-    bool marked = is_marked(L, table);
-    lua_pushnil(L);
-    if (!lua_next(L, table)) text_str(e->out, marked ? "[]" : "{}");
-    else if (marked || lua_isinteger(L, -2)) encode_items(e, table);
+    enum mark mark = mark_of(L, table);
+    if (mark != MARK_BYTES) lua_pushnil(L);
+    if (mark == MARK_BYTES) encode_bytes(e, table);
+    else if (!lua_next(L, table)) text_str(e->out, mark == MARK_ARRAY ? "[]" : "{}");
+    else if (mark == MARK_ARRAY || lua_isinteger(L, -2)) encode_items(e, table);
     else encode_members(e, table);
     e->depth--;
 }
@@ -303,7 +382,12 @@ static void encode_value(struct encoder *e) {
 }
 
 void lua_json_encode(lua_State *L, int index, struct text *out, size_t max) {
-    struct encoder e = {L, out, out->n + (max < TEXT_MAX ? max : TEXT_MAX), 0};
+    lua_json_encode_with(L, index, out, max, NULL);
+}
+
+void lua_json_encode_with(lua_State *L, int index, struct text *out, size_t max,
+                          struct attachments *bytes) {
+    struct encoder e = {L, out, out->n + (max < TEXT_MAX ? max : TEXT_MAX), 0, bytes};
     luaL_checkstack(L, 1, NULL);
     lua_pushvalue(L, index);
     encode_value(&e);
@@ -316,6 +400,13 @@ static int encode(lua_State *L) {
     lua_json_encode(L, 1, out, (size_t)lua_tointeger(L, lua_upvalueindex(2)));
     lua_text_push_string(L, out);
     return 1;
+}
+
+/* bytes(string): what goes as bytes where a client takes some */
+static int bytes(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TSTRING);
+    lua_settop(L, 1);
+    return push_bytes(L);
 }
 
 /* ---- the library ---- */
@@ -333,8 +424,18 @@ static void push_array_mt(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &decoded_mt_key);
 }
 
+static void make_bytes_mt(lua_State *L) {
+    lua_createtable(L, 0, 1);
+    lua_pushboolean(L, false);
+    lua_setfield(L, -2, "__metatable");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &bytes_mt_key);
+}
+
 int lib_json_open(lua_State *L, size_t max) {
-    lua_createtable(L, 0, 5);
+    make_bytes_mt(L);
+    lua_createtable(L, 0, 6);
+    lua_pushcfunction(L, bytes);
+    lua_setfield(L, -2, "bytes");
     lua_text_push(L);
     lua_pushinteger(L, (lua_Integer)max);
     lua_pushcclosure(L, encode, 2);

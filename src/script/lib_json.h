@@ -2,7 +2,7 @@
 #ifndef SCRIPT_LIB_JSON_H
 #define SCRIPT_LIB_JSON_H
 
-#include "base/buf.h"
+#include "core/emission.h"
 
 #include <lua.h>
 
@@ -11,6 +11,8 @@
  *
  *   encode(value)        its JSON; raises for what has none
  *   decode(text)         its value; raises "not JSON at byte 7" and the like
+ *   bytes(string)        bytes among values: what clients of Socket.IO send and take as such; they
+ *                        are tables with the string in their field bytes, and have no JSON
  *   null, empty_array    encoded as null and []
  *   array_mt             the metatable of tables that are [] when empty; decoded ones have it */
 
@@ -18,6 +20,14 @@
  * an integer text that neither a Lua integer nor a double holds exactly ("number out of range"),
  * which json_check lets through. Holds nothing that a raise would leak. */
 void lua_json_push(lua_State *L, struct slice raw);
+
+/* The same, with bytes in place of the placeholders {"_placeholder":true,"num":N} that stand for
+ * them. bytes may be NULL. */
+void lua_json_push_with(lua_State *L, struct slice raw, const struct attachments *bytes);
+
+/* Pushes the items of an array from index on (the first has 0), one by one; returns how many. */
+int lua_json_push_items(lua_State *L, struct slice array, int from,
+                        const struct attachments *bytes);
 
 /* Pushes a new table for items that is [] in JSON also when it stays empty. */
 void lua_json_push_list(lua_State *L, int items);
@@ -28,6 +38,11 @@ void lua_json_push_list(lua_State *L, int items);
  * too), more than max bytes; and when the watchdog has set its hook on L. out then holds a part of
  * it, and must therefore belong to somebody who outlives the raise: a task, or lua_text_push. */
 void lua_json_encode(lua_State *L, int index, struct text *out, size_t max);
+
+/* The same, where bytes may be among the values: they are added to bytes, which somebody else owns
+ * too, and a placeholder stands for them. */
+void lua_json_encode_with(lua_State *L, int index, struct text *out, size_t max,
+                          struct attachments *bytes);
 
 /* Levels of tables that encode takes, and of arrays and objects that decode takes. */
 #define LUA_JSON_DEPTH 64

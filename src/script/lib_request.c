@@ -53,7 +53,7 @@ static void push_headers(lua_State *L, const struct handshake *h) {
 void request_push(lua_State *L, const struct handshake *h) {
     static const char *const texts[][2] = {
         {"path", ":path"}, {"querystring", ":query"}, {"host", ":host"}, {"body", ":body"}};
-    lua_createtable(L, 0, 12);
+    lua_createtable(L, 0, 13);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         request_push_text(L, h, texts[i][1]);
         lua_setfield(L, -2, texts[i][0]);
@@ -68,4 +68,8 @@ void request_push(lua_State *L, const struct handshake *h) {
     lua_setfield(L, -2, "ips");
     push_headers(L, h);
     lua_setfield(L, -2, "headers");
+    struct slice auth = handshake_get(h, ":auth");
+    if (!auth.p) return;
+    lua_json_push(L, auth);
+    lua_setfield(L, -2, "auth");
 }

@@ -4,6 +4,7 @@
 
 #include "script/lib_call.h"
 #include "script/lib_channel.h"
+#include "script/lib_emit.h"
 #include "script/lib_json.h"
 #include "script/lib_request.h"
 #include "script/runtime.h"
@@ -90,7 +91,7 @@ static bool is_close_code(lua_Integer code) {
            (code >= 3000 && code <= 4999);
 }
 
-/* close(code, reason) */
+/* close(code, reason, whole) */
 static int socket_method_close(lua_State *L) {
     struct socket *s = handle_check(L, 1);
     lua_Integer code = luaL_optinteger(L, 2, 1000);
@@ -99,7 +100,8 @@ static int socket_method_close(lua_State *L) {
     luaL_argcheck(L, strlen(reason) <= 123 && utf8_valid(slice_of(reason)), 3,
                   "at most 123 bytes of UTF-8 expected");
     if (!s) return lua_push_failure(L, "closed");
-    socket_close(s, (int)code, reason);
+    if (lua_toboolean(L, 4)) socket_close_whole(s, (int)code, reason);
+    else socket_close(s, (int)code, reason);
     lua_pushboolean(L, true);
     return 1;
 }
@@ -203,6 +205,7 @@ static int on_tostring(lua_State *L) {
 
 static const luaL_Reg methods[] = {{"rpc", socket_rpc},
                                    {"send", socket_method_send},
+                                   {"emit", lua_socket_emit},
                                    {"subscribe", socket_subscribe},
                                    {"unsubscribe", socket_unsubscribe},
                                    {"close", socket_method_close},

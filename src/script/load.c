@@ -12,6 +12,7 @@
  * touched. */
 #include "net/httpc.h"
 #include "script/lib_core.h"
+#include "script/lib_emit.h"
 #include "script/lib_json.h"
 #include "script/lib_server.h"
 #include "script/lib_socket.h"
@@ -24,7 +25,7 @@
 #include <stdlib.h>
 
 static const char *const entry_names[ENTRIES] = {
-    "call", "permit", "authenticated", "after", "emit", "login", "request", "asked", "admin"};
+    "call", "event", "permit", "authenticated", "after", "emit", "login", "request", "asked", "admin"};
 
 struct buf *runtime_encode(lua_State *L, int index) {
     struct runtime *rt = runtime_of(vm_of(L));
@@ -119,6 +120,7 @@ static int load_protected(lua_State *L) {
     struct runtime *rt = l->rt;
     rt->scratch = lua_text_push(L);
     luaL_ref(L, LUA_REGISTRYINDEX); /* for as long as the state lives */
+    lib_emit_open(L, rt);
     lib_socket_open(L);
     lib_timer_open(L);
     vm_module(L, "moonlatch.core", open_core, true);

@@ -13,6 +13,7 @@
 /* The members of the table that runtime.start returns. */
 enum entry {
     ENTRY_CALL,
+    ENTRY_EVENT,
     ENTRY_PERMIT,
     ENTRY_AUTHENTICATED,
     ENTRY_AFTER,
@@ -56,6 +57,7 @@ struct runtime {
     struct event *spare_event; /* the last one that ended: hooks.c's */
     struct buf *short_buf;     /* of SHORT_BYTES, for texts that are sent */
     struct text *scratch;      /* for JSON that is being made; a userdata of the state */
+    struct attachments *bytes; /* the same for the bytes of an event: lib_emit.c's */
     struct list timers;        /* struct ticker, those that are set */
     size_t timer_count, delay_count; /* all, and those that fire once */
 };

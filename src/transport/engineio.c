@@ -362,6 +362,7 @@ static void send_open(struct eio_session *s) {
 void eio_session_open(struct eio_session *s, struct handshake *handshake, struct buf *auth) {
     send_open(s);
     start_heartbeat(s);
+    s->session.eio3 = s->v3;
     session_open(&s->session, &session_ops, s->engineio->endpoint, handshake, auth);
 }
 

@@ -73,6 +73,11 @@ struct eio_session {
 struct eio_session *eio_session_new(struct engineio *e, const struct request *r,
                                     const struct eio_query *q) __attribute__((returns_nonnull));
 
+/* What of r the socket keeps; the caller's. */
+struct handshake *eio_handshake(const struct engineio *e, const struct request *r,
+                                const struct eio_query *q)
+    __attribute__((returns_nonnull, warn_unused_result));
+
 /* Opens it: the open packet goes first. Its poll or its socket is there. Takes handshake and auth.
  */
 void eio_session_open(struct eio_session *s, struct handshake *handshake, struct buf *auth);

@@ -149,6 +149,12 @@ static int opening_status(const struct engineio *e, const struct request *r,
     return site_admits(site);
 }
 
+struct handshake *eio_handshake(const struct engineio *e, const struct request *r,
+                                const struct eio_query *q) {
+    if (!e->endpoint->dialect->judges) return opening_handshake(r, HANDSHAKE_SOCKET);
+    return opening_handshake(r, q->callback.p ? HANDSHAKE_SCRIPT : HANDSHAKE_JUDGED);
+}
+
 /* Takes auth. */
 static void admit(struct engineio *e, struct request *r, const struct eio_query *q,
                   struct buf *auth) {
@@ -156,7 +162,7 @@ static void admit(struct engineio *e, struct request *r, const struct eio_query 
         eio_socket_open(e, r, q, auth);
         return;
     }
-    struct handshake *handshake = opening_handshake(r, HANDSHAKE_SOCKET);
+    struct handshake *handshake = eio_handshake(e, r, q);
     struct eio_session *s = eio_session_new(e, r, q);
     eio_session_attach(s, eio_poll_new(e, r, q));
     eio_session_open(s, handshake, auth);
@@ -205,7 +211,8 @@ static void judge(struct engineio *e, struct request *r, const struct eio_query 
 static void serve_handshake(struct engineio *e, struct request *r, const struct eio_query *q) {
     int status = opening_status(e, r, q);
     if (status) refuse(e, r, q, status, EIO_FORBIDDEN);
-    else if (e->endpoint->conf->auth == AUTH_REQUEST) judge(e, r, q);
+    else if (e->endpoint->conf->auth == AUTH_REQUEST && !e->endpoint->dialect->judges)
+        judge(e, r, q);
     else admit(e, r, q, NULL);
 }
 

@@ -137,7 +137,7 @@ static struct eio_socket *socket_new(struct eio_session *s, enum part part) {
 
 void eio_socket_open(struct engineio *e, struct request *r, const struct eio_query *q,
                      struct buf *auth) {
-    struct handshake *handshake = opening_handshake(r, HANDSHAKE_SOCKET);
+    struct handshake *handshake = eio_handshake(e, r, q);
     struct eio_session *s = eio_session_new(e, r, q);
     s->socket = socket_new(s, CARRIER);
     ws_accept(&s->socket->ws, r, &e->ws, &ws_ops);

@@ -84,23 +84,6 @@ static struct slice method_name(enum http_method method) {
     return slice_of(names[method]);
 }
 
-struct handshake *opening_handshake(const struct request *r, enum handshake_part part) {
-    struct text t = {0};
-    struct ip ip = opening_ip(r);
-    handshake_add(&t, SLICE(":path"), r->path);
-    handshake_add(&t, SLICE(":host"), r->host);
-    if (r->query.n) handshake_add(&t, SLICE(":query"), r->query);
-    if (part == HANDSHAKE_ALL || r->method != HTTP_GET)
-        handshake_add(&t, SLICE(":method"), method_name(r->method));
-    if (is_trusted(r->conn->net, &r->conn->peer)) add_chain(&t, r);
-    if (part == HANDSHAKE_ALL && r->body.n && !memchr(r->body.p, 0, r->body.n))
-        handshake_add(&t, SLICE(":body"), r->body);
-    for (size_t i = 0; i < r->header_count; i++)
-        if (is_kept(r->headers[i].name, part))
-            add_lower(&t, r->headers[i].name, r->headers[i].value);
-    return handshake_new(&t, &ip);
-}
-
 /* "https://a.example:8443/x" -> "https://a.example:8443" */
 struct slice origin_of_url(struct slice url) {
     size_t slashes = slice_find(url, '/');
@@ -116,24 +99,41 @@ static bool is_own(const struct request *r, struct slice origin) {
     return host.n && slashes + 2 <= origin.n && slice_ieq(slice_from(origin, slashes + 2), host);
 }
 
-bool origin_listed(const struct site *site, const struct request *r, struct slice origin) {
-    for (char **o = site->conf->origins; o && *o; o++)
-        if (strcmp(*o, "*") == 0 || slice_ieq(origin, slice_of(*o))) return true;
-    return is_own(r, origin);
+/* Browsers name the origin of every request that brings cookies to another site, but for those of
+ * script elements; there, and where pages ask their own host, only the Referer tells. */
+static void add_origin(struct text *t, const struct request *r, bool script) {
+    struct slice named = http_header(r, "origin"), origin = named;
+    if (!named.n) origin = origin_of_url(http_header(r, "referer"));
+    if (!origin.n && script) origin = SLICE("none");
+    if (!origin.n) return;
+    if (is_own(r, origin)) handshake_add(t, SLICE(":own"), SLICE("1"));
+    else if (!named.n) handshake_add(t, SLICE(":origin"), origin);
 }
 
-void origin_refused(const struct site *site, struct slice origin, const char *hint) {
-    if (!hint)
-        hint = origin.p ? "list it in origins of the site's conf"
-                        : "its page does not say where it is from; see its Referrer-Policy";
-    metrics_count(site->core->metrics, "origin_refused_total", NULL, NULL, site->name);
-    LOG(site->core->log, LOG_INFO, "origin refused", log_c("site", site->name),
-        log_s("origin", origin.p ? origin : SLICE("none")), log_c("hint", hint));
+struct handshake *opening_handshake(const struct request *r, enum handshake_part part) {
+    struct text t = {0};
+    struct ip ip = opening_ip(r);
+    handshake_add(&t, SLICE(":path"), r->path);
+    handshake_add(&t, SLICE(":host"), r->host);
+    if (r->query.n) handshake_add(&t, SLICE(":query"), r->query);
+    if (part == HANDSHAKE_ALL || r->method != HTTP_GET)
+        handshake_add(&t, SLICE(":method"), method_name(r->method));
+    if (is_trusted(r->conn->net, &r->conn->peer)) add_chain(&t, r);
+    if (part >= HANDSHAKE_JUDGED) add_origin(&t, r, part == HANDSHAKE_SCRIPT);
+    if (part == HANDSHAKE_ALL && r->body.n && !memchr(r->body.p, 0, r->body.n))
+        handshake_add(&t, SLICE(":body"), r->body);
+    for (size_t i = 0; i < r->header_count; i++)
+        if (is_kept(r->headers[i].name, part))
+            add_lower(&t, r->headers[i].name, r->headers[i].value);
+    return handshake_new(&t, &ip);
+}
+
+bool origin_listed(const struct site *site, const struct request *r, struct slice origin) {
+    return site_lists_origin(site, origin) || is_own(r, origin);
 }
 
 bool opening_picks(const struct endpoint *ep) {
-    char **origins = ep->site->conf->origins;
-    return ep->conf->auth == AUTH_REQUEST || (origins && origins[0]);
+    return ep->conf->auth == AUTH_REQUEST || site_names_origins(ep->site);
 }
 
 bool opening_origin(const struct endpoint *ep, const struct request *r) {
@@ -141,7 +141,7 @@ bool opening_origin(const struct endpoint *ep, const struct request *r) {
     if (!opening_picks(ep)) return true;
     struct slice origin = http_header(r, "origin");
     if (!origin.p || origin_listed(site, r, origin)) return true;
-    origin_refused(site, origin, NULL);
+    site_refuses_origin(site, origin, NULL);
     return false;
 }
 
@@ -149,6 +149,6 @@ bool opening_script(const struct endpoint *ep, const struct request *r) {
     if (ep->conf->auth != AUTH_REQUEST || http_header(r, "origin").n) return true;
     struct slice origin = origin_of_url(http_header(r, "referer"));
     if (origin.p && origin_listed(ep->site, r, origin)) return true;
-    origin_refused(ep->site, origin, NULL);
+    site_refuses_origin(ep->site, origin, NULL);
     return false;
 }

@@ -12,7 +12,9 @@
 enum handshake_part {
     HANDSHAKE_ALL,      /* for a login: every header */
     HANDSHAKE_SOCKET,   /* for a socket: without those that only concern the connection */
-    HANDSHAKE_NO_COOKIE /* and without cookies (SockJS) */
+    HANDSHAKE_NO_COOKIE, /* and without cookies (SockJS) */
+    HANDSHAKE_JUDGED, /* for a socket whose dialect judges: with what tells where its page is from */
+    HANDSHAKE_SCRIPT  /* the same for a page that loads it as a script, which must tell */
 };
 
 /* The block for core, owned by the caller (mem_free). Its ip is the peer's, or, when that is one of
@@ -36,10 +38,6 @@ bool opening_script(const struct endpoint *ep, const struct request *r);
 
 /* The same for a site's listed origins and own host, whatever the endpoint. */
 bool origin_listed(const struct site *site, const struct request *r, struct slice origin);
-
-/* A request is answered with 403 because of its page's origin (p is NULL where it names none): counts
- * it and tells the log, with what would let it in. hint NULL: the list of origins would. */
-void origin_refused(const struct site *site, struct slice origin, const char *hint);
 
 /* The origin of a URL (of a Referer header); p is NULL when it is none. */
 struct slice origin_of_url(struct slice url);

@@ -175,7 +175,7 @@ static int refusal(struct ask *a, const struct request *r, const char **text) {
     }
     if (!is_from_known_page(a, r)) {
         bool closed = a->jsonp && a->site->conf->token.jsonp == JSONP_OFF;
-        origin_refused(a->site, page_of(a, r),
+        site_refuses_origin(a->site, page_of(a, r),
                        closed ? "token.jsonp of the site's conf is false" : NULL);
         *text = "Forbidden";
         return 403;
