@@ -13,11 +13,12 @@
 -- ---- the site's table ----------------------------------------------------------------------------
 
 ---@class moonlatch.site
----@field authentication? string|fun(req: moonlatch.request): (table|boolean|nil), string? who gets in; may wait
+---@field authentication? string|fun(req: moonlatch.request): (table|boolean|nil), (string|{ message: string, data: moonlatch.value })? who gets in; may wait
 ---@field customMiddleware? fun(req: moonlatch.request, res: moonlatch.response) before it, on the token route; may wait
 ---@field controllers? table<string, moonlatch.controller|table> what clients can call
 ---@field routes? table<string, fun(req: moonlatch.route_request, res: moonlatch.response)|table> the same, in the shape of HTTP
 ---@field filter? moonlatch.filter what of a message a socket gets; may not wait
+---@field events? table<string, fun(socket: moonlatch.socket, ...: moonlatch.value): ...> of Socket.IO clients; what they return is the ack's
 ---@field setup? fun(server: moonlatch.server) called once; may not wait
 ---@field ping? boolean
 ---@field options? table what the conf has under options; set by the gateway
@@ -36,6 +37,7 @@
 ---@field ips string[] of trusted proxies' headers
 ---@field host string
 ---@field body? string
+---@field auth? table what a Socket.IO client gave with its CONNECT
 ---@field session? table yours to set in customMiddleware
 
 ---@class moonlatch.route_request
@@ -181,6 +183,49 @@ function server:history(channel, options) end
 ---@param fn? moonlatch.filter
 function server:publishFilter(fn) end
 
+---Who gets an event: each step gives a new one.
+---@class moonlatch.emission
+local emission = {}
+
+---Also those in this room: all that are in any of them get it, once.
+---@param room string|moonlatch.socket a channel, a sid or a socket
+---@return moonlatch.emission
+function emission:to(room) end
+
+---Not those in this room.
+---@param room string|moonlatch.socket
+---@return moonlatch.emission
+function emission:except(room) end
+
+---Not those that lag behind.
+---@return moonlatch.emission
+function emission:volatile() end
+
+---On all nodes.
+---@param name string
+---@param ... moonlatch.value
+---@return true? ok
+---@return moonlatch.code? code
+function emission:emit(name, ...) end
+
+---@param room string|moonlatch.socket a channel, a sid or a socket
+---@return moonlatch.emission
+function server:to(room) end
+
+---@param room string|moonlatch.socket
+---@return moonlatch.emission
+function server:except(room) end
+
+---@return moonlatch.emission
+function server:volatile() end
+
+---An event to every Socket.IO client of the site, on all nodes.
+---@param name string
+---@param ... moonlatch.value
+---@return true? ok
+---@return moonlatch.code? code
+function server:emit(name, ...) end
+
 ---@class moonlatch.timer
 local timer = {}
 
@@ -234,6 +279,13 @@ local socket = {}
 ---@return moonlatch.value detail the client's error
 function socket:rpc(name, args, options) end
 
+---An event to a Socket.IO client.
+---@param name string
+---@param ... moonlatch.value
+---@return true? ok
+---@return moonlatch.code? code
+function socket:emit(name, ...) end
+
 ---On raw endpoints: a text, bytes, or any other value as JSON.
 ---@param data moonlatch.value
 ---@param binary? boolean
@@ -253,9 +305,10 @@ function socket:unsubscribe(channel) end
 
 ---@param code? integer 1000, 1001, 1008, 1011, or 3000 to 4999
 ---@param reason? string at most 123 bytes
+---@param whole? boolean with all that a Socket.IO client has on its connection
 ---@return true? ok
 ---@return moonlatch.code? problem
-function socket:close(code, reason) end
+function socket:close(code, reason, whole) end
 
 -- ---- require "moonlatch.json" --------------------------------------------------------------------
 
@@ -272,6 +325,11 @@ function json.encode(value) end
 ---@param text string
 ---@return moonlatch.value
 function json.decode(text) end
+
+---Bytes among the values of an event; arriving ones have the same form.
+---@param bytes string
+---@return { bytes: string }
+function json.bytes(bytes) end
 
 -- ---- require "moonlatch.time" --------------------------------------------------------------------
 

@@ -481,7 +481,7 @@ static void mistakes_of_a_site_are_named_with_their_line(void **state) {
          "conf/sites/a.lua:2: endpoints[1] has no transport: \"websocket\", \"sockjs\" or \"engineio\"\n"
          "conf/sites/a.lua:2: endpoints must be a list of tables\n");
     site(f, "return { endpoints = { { path = '/a', transport = 'grpc', dialect = 'broker' } } }",
-         "conf/sites/a.lua:1: endpoints[1].dialect must be \"token\" or \"raw\", not \"broker\"\n"
+         "conf/sites/a.lua:1: endpoints[1].dialect must be \"token\", \"raw\" or \"socketio\", not \"broker\"\n"
          "conf/sites/a.lua:1: endpoints[1].transport must be \"websocket\", \"sockjs\" or "
          "\"engineio\", not \"grpc\"\n");
     site(f, "return { endpoints = { { path = '/a', transport = 'websocket',\n heartbeat = 1 } } }",

@@ -295,6 +295,10 @@ static void writes_json_as_ascii_where_clients_differ(void **state) {
     for (int known = EIO_TEXT_UNKNOWN; known <= EIO_TEXT_TWICE; known++)
         WRITES(EIO_FORM_3_TEXT, (enum eio_text)known, "4[\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"]",
                "29:4[\"\\u00e9\\u20ac\\ud83d\\ude00\"]");
+    WRITES(EIO_FORM_3_TEXT, EIO_TEXT_UNKNOWN, "42/a\"[,17[\"\xc3\xa9\"]",
+           "19:42/a\"[,17[\"\\u00e9\"]");
+    WRITES(EIO_FORM_3_TEXT, EIO_TEXT_UNKNOWN, "451-[\"\xc3\xa9\"]", "14:451-[\"\\u00e9\"]");
+    WRITES(EIO_FORM_3_TEXT, EIO_TEXT_UNKNOWN, "42x[\"\xc3\xa9\"]", "8:42x[\"\xc3\xa9\"]");
     WRITES(EIO_FORM_4, EIO_TEXT_UNKNOWN, "4[\"\xc3\xa9\"]", "4[\"\xc3\xa9\"]");
     WRITES(EIO_FORM_3_BINARY, EIO_TEXT_TWICE, "4\"\xc3\xa9\"",
            "\0\5\xff"

@@ -188,17 +188,32 @@ void eio_jsonp_unescape(struct text *out, struct slice field) {
 
 /* ---- writing ---- */
 
-/* The data of a message as far as it is JSON; n is 0 when it is not. */
-static struct slice json_of(struct slice packet) {
+static size_t skip_digits(struct slice data, size_t at) {
+    while (at < data.n && data.p[at] >= '0' && data.p[at] <= '9') at++;
+    return at;
+}
+
+/* What stands before the JSON of a message in Socket.IO: "2", "51-/chat,17". */
+static size_t head_of(struct slice data) {
+    size_t at = skip_digits(data, 0);
+    if (!at) return 0;
+    if (at < data.n && data.p[at] == '-') at++;
+    if (at < data.n && data.p[at] == '/') at += slice_find(slice_from(data, at), ',') + 1;
+    at = skip_digits(data, at);
+    return at < data.n && strchr("[{\"", data.p[at]) ? at : 0;
+}
+
+/* Whether the packet is a message whose data is JSON, but for its head. */
+static bool is_json(struct slice packet) {
     static const struct json_limits any = {
         .depth = JSON_DEPTH_MAX, .values = UINT64_MAX, .keys = UINT64_MAX};
     struct json_value value;
     struct slice data = slice_from(packet, 1);
-    bool json = packet.p[0] == '0' + EIO_MESSAGE && json_check(data, &any, &value) == JSON_OK;
-    return json ? data : (struct slice){NULL, 0};
+    if (packet.p[0] != '0' + EIO_MESSAGE) return false;
+    return json_check(slice_from(data, head_of(data)), &any, &value) == JSON_OK;
 }
 
-bool eio_text_is_plain(struct slice packet) { return is_ascii(packet) || json_of(packet).n; }
+bool eio_text_is_plain(struct slice packet) { return is_ascii(packet) || is_json(packet); }
 
 static void put_unit(struct text *out, uint32_t unit) {
     text_format(out, "\\u%04x", (unsigned)unit);
@@ -219,7 +234,7 @@ static size_t put_escaped(struct text *out, struct slice s) {
     return length;
 }
 
-/* Appends a packet whose data is JSON: there, only strings have characters beyond ASCII. */
+/* Appends a packet whose data is JSON behind its head: there, only strings have characters beyond ASCII. */
 static void put_ascii(struct text *out, struct slice packet) {
     for (size_t at = 0; at < packet.n;) {
         size_t plain = at;
@@ -254,7 +269,7 @@ static void write_3_text(struct text *out, struct slice packet) {
 /* The packet, or in *room the one that the client takes instead. */
 static struct slice for_clients(struct slice packet, enum eio_text known, struct text *room) {
     if (is_ascii(packet)) return packet;
-    if (json_of(packet).n) put_ascii(room, packet);
+    if (is_json(packet)) put_ascii(room, packet);
     else if (known == EIO_TEXT_TWICE) put_twice(room, packet);
     else return packet;
     return text_slice(room);
