@@ -60,7 +60,7 @@ local answers = {
   rpc = on_socket(function(socket, q) return socket:rpc(q.name, q.args, { timeout = q.timeout }) end),
   subscribe = on_socket(function(socket, q) return socket:subscribe(q.channel) end),
   unsubscribe = on_socket(function(socket, q) return socket:unsubscribe(q.channel) end),
-  close = on_socket(function(socket, q) return socket:close(q.code, q.reason) end),
+  close = on_socket(function(socket, q) return socket:close(q.code, q.reason, q.whole) end),
 }
 
 -- ---- what it asks the others ---------------------------------------------------------------------
@@ -102,9 +102,10 @@ local function methods(core)
   function remote.unsubscribe(self, channel)
     return ask_socket(core, "socket:unsubscribe", self.sid, { what = "unsubscribe", channel = check_text(channel, "channel") })
   end
-  function remote.close(self, code, reason)
-    return ask_socket(core, "socket:close", self.sid, { what = "close", code = code, reason = reason })
+  function remote.close(self, code, reason, whole)
+    return ask_socket(core, "socket:close", self.sid, { what = "close", code = code, reason = reason, whole = whole })
   end
+  function remote.emit(self, name, ...) return core.server:to(self.sid):emit(name, ...) end
   return remote
 end
 

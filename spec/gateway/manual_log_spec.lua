@@ -4,6 +4,7 @@
 
 local gateway = require "spec.support.gateway"
 local http = require "spec.support.http"
+local socketio = require "spec.support.socketio"
 local tmp = require "spec.support.tmp"
 local token = require "spec.support.token"
 
@@ -57,6 +58,9 @@ local function be_wrong(g)
   ann:rpc("gret")
   ann:rpc("quite.different")
   ann:rpc("greet")
+  local io = socketio.open(g)
+  io:join "/s"
+  io:send '2/s,["mvoe"]'
   ann:subscribe("staff")
   assert.is_true((ann:subscribe("lobby")))
   ann:publish("lobby", "hello")

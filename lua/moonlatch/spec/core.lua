@@ -234,12 +234,32 @@ local function add_waits(own, world)
   end
 end
 
+-- Names that the protocol has for itself.
+local RESERVED = { connect = true, connect_error = true, disconnect = true, disconnecting = true, newListener = true,
+  removeListener = true }
+
+local function check_event(name, level)
+  if type(name) ~= "string" or name == "" or not utf8.len(name) then error("a name in UTF-8 expected", level + 1) end
+  if RESERVED[name] then error("this name is the protocol's own", level + 1) end
+end
+
+local function add_emit(own, world)
+  function own.emit(rooms, except, _, name, ...)
+    check_event(name, 3)
+    local event = json.encode { event = name, args = setmetatable({ ... }, json.array_mt) }
+    if #event > world.conf.limits.published_message then return nil, "too_large" end
+    world.hub:emit(rooms, except, event)
+    return true
+  end
+end
+
 -- The table that the runtime library gets as moonlatch.core.
 function core.new(world)
   local own = { json = json, limits = world.conf.limits, node = world.node, server = {} }
   add_tasks(own, world)
   add_server(own.server, world)
   add_waits(own, world)
+  add_emit(own, world)
   function own.set_hook(name, value) world.hooks[name] = value or nil end
   function own.set_after(name, flag) world.observed[name] = flag or nil end
   function own.warn(text) world:log_line("warn", text) end

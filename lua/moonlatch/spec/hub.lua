@@ -122,6 +122,33 @@ function hub:broadcast(text, done)
   end)
 end
 
+-- Those in the rooms of a list, each once, but for those in seen.
+local function each_in(self, rooms, seen, visit)
+  for _, room in ipairs(rooms) do
+    for _, socket in ipairs { table.unpack(self.channels[room] or {}) } do
+      if not seen[socket] then
+        seen[socket] = true
+        visit(room, socket)
+      end
+    end
+  end
+end
+
+-- An event, as JSON, for the sockets in some rooms.
+function hub:emit(rooms, except, text)
+  self.world.scheduler:defer(function()
+    local seen = {}
+    each_in(self, except, seen, function() end)
+    for _, socket in ipairs(self.world.opened) do
+      for _, name in ipairs(except) do seen[socket] = seen[socket] or socket.sid == name end
+    end
+    each_in(self, rooms, seen, function(room, socket)
+      local own = socket.open and passes(self, socket, room, text)
+      if own and socket.open then socket.client:got(room, json.decode(own)) end
+    end)
+  end)
+end
+
 -- ---- for scripts ---------------------------------------------------------------------------------
 
 local function check_text(value, level)

@@ -11,6 +11,14 @@ json.null = setmetatable({}, { __tostring = function() return "json.null" end, _
 json.array_mt = { __name = "array" }
 json.empty_array = setmetatable({}, { __index = json.array_mt, __tostring = function() return "json.empty_array" end })
 
+local bytes_mt = { __name = "bytes", __metatable = false }
+
+-- Bytes among the values of an event.
+function json.bytes(text)
+  if type(text) ~= "string" then error("bad argument #1 to 'bytes' (string expected, got " .. type(text) .. ")", 2) end
+  return setmetatable({ bytes = text }, bytes_mt)
+end
+
 -- ---- encode --------------------------------------------------------------------------------------
 
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\b"] = "\\b", ["\f"] = "\\f", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }

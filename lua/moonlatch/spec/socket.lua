@@ -123,6 +123,13 @@ function methods.send(handle, data, binary)
   return true
 end
 
+-- No dialect of a spec's clients knows events.
+function methods.emit(handle, name)
+  local s = living(handle)
+  if type(name) ~= "string" or name == "" then error("a name in UTF-8 expected", 2) end
+  return nil, s and "unavailable" or "closed"
+end
+
 function methods.subscribe(handle, channel)
   local s, any = living(handle)
   return any.world.hub:subscribe_by_script(s, channel, 2)
