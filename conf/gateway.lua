@@ -24,6 +24,39 @@ return {
     -- ca = "off",
   },
 
+  -- Ways in for Socket.IO clients, whose namespaces name the sites (socketio.namespaces of a site's
+  -- conf). {} for none.
+  endpoints = {
+    {
+      path = "/socket.io",
+      transport = "engineio",
+      dialect = "socketio",
+      -- Each site says for its namespaces: socketio.auth.
+      -- auth = "none",
+      -- Bytes of a WebSocket message, after inflating, and its frames: limits.ws_max_message and
+      -- limits.ws_max_fragments where nothing is said.
+      -- max_message = "64K",
+      -- max_fragments = 64,
+      -- permessage-deflate: true, or a table with level, min, window_bits and context_takeover.
+      -- compress = false,
+      -- Subprotocols are not for Socket.IO.
+      -- protocols = "",
+      -- Engine.IO has heartbeats of its own.
+      -- ping = true,
+      -- Between heartbeats, and for their answer.
+      -- ping_interval = "25s",
+      -- ping_timeout = "20s",
+      -- For a client to move from polling to a WebSocket.
+      -- upgrade_timeout = "10s",
+      -- Bytes of a body, where limits.http_max_body allows as much.
+      -- max_payload = "1M",
+      -- Serve clients of protocol 3 too (1.x and 2.x).
+      -- eio3 = true,
+      -- Set the cookie io, which sticky load balancers may look at.
+      -- cookie = false,
+    },
+  },
+
   -- Peers whose X-Forwarded-For is believed: addresses and blocks; "::" those on unix sockets.
   -- trusted_proxies = {},
 
@@ -174,6 +207,12 @@ return {
     -- eio_queue_bytes = "1M",
     -- Messages kept for it; 1 to 1000000.
     -- eio_queue_messages = 256,
+
+    -- ---- Socket.IO ----
+    -- Namespaces of one connection; 1 to 1000.
+    -- sio_namespaces = 4,
+    -- Binary attachments of one packet; 0 to 1000.
+    -- sio_attachments = 10,
 
     -- ---- tokens and authentication ----
     -- A socket that has not authenticated is closed; "100ms" to "10m".

@@ -49,7 +49,10 @@ local BROKEN_SITES = {
   { "return { limits = { http_max_body = '1K' } }", "1: limits.http_max_body is a limit of the whole process" },
   { "return { limits = { rpc_timeout = '1m' } }", "1: limits.rpc_timeout is above the gateway's" },
   { one_endpoint "transprt = 1", "2: unknown key 'endpoints[1].transprt'; did you mean 'transport'?" },
-  { one_endpoint "dialect = 'socketio'", '2: endpoints[1].dialect must be "token" or "raw", not "socketio"' },
+  { one_endpoint "dialect = 'broker'", '2: endpoints[1].dialect must be "token", "raw" or "socketio", not "broker"' },
+  { one_endpoint "dialect = 'socketio'", '2: endpoints[1].dialect "socketio" is for transport "engineio" only' },
+  { "return { script = false,\nsocketio = { namespaces = { 'chat' } } }", '2: socketio.namespaces must be a namespace such as "/chat"' },
+  { "return { script = false,\nsocketio = { auth = 'no' } }", '2: socketio.auth must be "token", "request" or "none", not "no"' },
   { one_endpoint "compress = { window_bits = 8 }", "2: endpoints[1].compress.window_bits must be from 9 to 15, not 8" },
   { one_endpoint "max_message = '17M'", '2: endpoints[1].max_message must be from 16 to "16M", not "17M"' },
   { one_endpoint "sockjs_url = 'x.js'", '2: endpoints[1].sockjs_url must start with "/"' },
@@ -71,6 +74,14 @@ local BROKEN_GATEWAYS = {
   { "return { admin = { key = 'too short, and never shown' } }", "1: admin.key must have 32 printable characters or more" },
   { "return { admin = { key = 7 } }", "1: admin.key must be a text\n" },
   { "return { limits = { max = { rpc_timeout = '1s' } } }", "1: limits.max.rpc_timeout is below limits.rpc_timeout" },
+  { "return {\nendpoints = { { path = '/io', transport = 'engineio', dialect = 'raw' } } }",
+    '2: endpoints[1] is for all sites: its dialect must be "socketio"' },
+  { "return { endpoints = { {\npath = '/io', transport = 'engineio', dialect = 'socketio', auth = 'token' } } }",
+    "2: endpoints[1].auth is for each site to say: socketio.auth" },
+  { "return { endpoints = 1 }", "1: endpoints must be a list of tables" },
+  { "return { sites = { a = { script = false, socketio = { namespaces = { '/x' } } },\n" ..
+    "b = { script = false, socketio = { namespaces = { '/x' } } } } }",
+    "2: site 'b' shares its Socket.IO namespace with site 'a'" },
   { "while true do end", "1: runs for more than a second" },
 }
 

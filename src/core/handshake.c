@@ -15,15 +15,14 @@ struct handshake *handshake_new(struct text *t, const struct ip *ip) {
     struct handshake *h = mem_raw(sizeof *h + all.n);
     h->ip = *ip;
     h->n = (uint32_t)all.n;
+    h->refs = 1;
     if (all.n) memcpy(h->data, all.p, all.n);
     text_fini(t);
     return h;
 }
 
-struct handshake *handshake_copy(const struct handshake *h) {
-    struct handshake *copy = mem_raw(sizeof *h + h->n);
-    memcpy(copy, h, sizeof *h + h->n);
-    return copy;
+void handshake_unref(struct handshake *h) {
+    if (h && !--h->refs) mem_free(h);
 }
 
 bool handshake_next(const struct handshake *h, size_t *at, struct slice *name,

@@ -11,8 +11,8 @@ static void release(struct login *l) {
     buf_unref(l->error);
     buf_unref(l->error_data);
     buf_unref(l->body);
-    mem_free(l->headers);
-    mem_free(l->request);
+    handshake_unref(l->headers);
+    handshake_unref(l->request);
     mem_free(l);
 }
 

@@ -17,7 +17,7 @@ enum login_outcome {
 
 struct login {
     struct site *site;
-    struct handshake *request; /* owned, with all headers */
+    struct handshake *request; /* a reference; with all headers */
     bool token_route;          /* site.customMiddleware runs first */
     uint8_t outcome;
     struct deferred deferred; /* private, as the next three */

@@ -149,7 +149,7 @@ void socket_unref(struct socket *s) {
     if (--s->refs) return;
     if (s->script) s->site->hooks->forget(s);
     mem_free(s->work);
-    mem_free(s->handshake);
+    handshake_unref(s->handshake);
     buf_unref(s->auth);
     mem_free(s);
 }

@@ -36,7 +36,7 @@ struct socket {
     struct session *session; /* NULL once it is over */
     const struct dialect *dialect;
     struct endpoint *endpoint;
-    struct handshake *handshake; /* owned */
+    struct handshake *handshake; /* a reference */
     struct buf *auth;            /* JSON; NULL: not authenticated */
     struct member *members;      /* its channels: private to hub.c */
     struct probation *probation;

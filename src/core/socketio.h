@@ -13,13 +13,21 @@
  *   socketio_seat     how a client gets into a namespace, and out again
  *   socketio_packet   the form of packets */
 
+/* A packet whose attachments are still to come. */
+struct incoming {
+    struct buf *header;
+    uint32_t wanted; /* how many it has */
+    size_t bytes;    /* of those that are here */
+    struct attachments attachments;
+};
+
 /* One namespace of a session: asked for, taken, or about to be left. */
 struct seat {
     struct list link;          /* in socketio->seats */
     struct socketio *socketio; /* NULL: its session is over, and the store's answer is awaited */
     struct endpoint *endpoint;
     struct socket *socket;       /* NULL while the client is judged */
-    struct handshake *handshake; /* owned; NULL: the socket has it */
+    struct handshake *handshake; /* a reference; NULL: the socket has it */
     struct login *login;         /* NULL: the script does not judge */
     char *close_reason;          /* of a socket that is closing; NULL: it is not */
     int close_code;
@@ -28,17 +36,14 @@ struct seat {
 
 struct socketio {
     struct session *session;
-    struct handshake *handshake; /* of the request that opened the session; owned */
+    struct handshake *handshake; /* of the request that opened the session; a reference */
     struct list seats;           /* struct seat */
     uint32_t seat_count;
     uint32_t unseated;         /* messages while it had no socket */
     bool seated;               /* it had one */
     struct timer timer;        /* for how long it may have none: unauth_timeout */
     struct deferred leave;     /* the end of the turn in which sockets were closed */
-    struct buf *header;        /* a packet whose attachments are not all here; NULL: there is none */
-    uint32_t wanted;           /* how many it has */
-    size_t bytes;              /* of those that are here */
-    struct attachments attachments;
+    struct incoming *incoming; /* a packet that is not all here; NULL: there is none */
 };
 
 /* Sends a packet; takes what is in t. */

@@ -153,11 +153,11 @@ static void broken(struct socketio *x, const char *why) {
     session_close(x->session, 1002, why);
 }
 
-static void header_drop(struct socketio *x) {
-    buf_unref(x->header);
-    x->header = NULL;
-    x->bytes = 0;
-    attachments_fini(&x->attachments);
+static void incoming_free(struct incoming *in) {
+    if (!in) return;
+    buf_unref(in->header);
+    attachments_fini(&in->attachments);
+    mem_free(in);
 }
 
 static void ended(struct session *s, int code, const char *reason) {
@@ -165,10 +165,10 @@ static void ended(struct session *s, int code, const char *reason) {
     s->socketio = NULL;
     timer_stop(loop_of(x), &x->timer);
     deferred_cancel(&x->leave);
-    header_drop(x);
+    incoming_free(x->incoming);
     while (!list_empty(&x->seats))
         seat_end(container_of(x->seats.next, struct seat, link), code, reason);
-    mem_free(x->handshake);
+    handshake_unref(x->handshake);
     mem_free(x);
 }
 
@@ -224,7 +224,7 @@ static void take_for(struct socket *s, struct slice text, const struct sio_packe
     }
 }
 
-/* Takes the attachments; they are finished in any case. */
+/* May take the attachments. */
 static void take_packet(struct socketio *x, struct slice text, const struct sio_packet *p,
                         struct attachments *a) {
     struct seat *seat = p->type == SIO_CONNECT ? NULL : seat_find(x, p->ns);
@@ -241,7 +241,6 @@ static void take_packet(struct socketio *x, struct slice text, const struct sio_
     } else if (!seat->close_reason) {
         take_for(seat->socket, text, p, a);
     }
-    attachments_fini(a);
 }
 
 /* ---- packets ---- */
@@ -252,42 +251,45 @@ static bool packet_read(const struct socketio *x, struct slice text, struct sio_
     return sio_packet_read(p, text, &bounds);
 }
 
+static void await_attachments(struct socketio *x, struct slice text, uint32_t count) {
+    x->incoming = mem_new(sizeof *x->incoming);
+    x->incoming->header = buf_copy(text);
+    x->incoming->wanted = count;
+}
+
 /* All its attachments are here. */
-static void take_header(struct socketio *x) {
-    struct buf *header = x->header;
-    struct attachments a = x->attachments;
+static void take_incoming(struct socketio *x) {
+    struct incoming *in = x->incoming;
     struct sio_packet p;
-    x->header = NULL;
-    x->attachments = (struct attachments){0};
-    x->bytes = 0;
-    if (packet_read(x, buf_slice(header), &p)) take_packet(x, buf_slice(header), &p, &a);
-    buf_unref(header);
+    x->incoming = NULL;
+    if (packet_read(x, buf_slice(in->header), &p))
+        take_packet(x, buf_slice(in->header), &p, &in->attachments);
+    incoming_free(in);
 }
 
 static void take_attachment(struct socketio *x, struct slice data) {
-    x->bytes += data.n;
-    if (!x->header) {
+    struct incoming *in = x->incoming;
+    if (!in) {
         broken(x, "bytes without an event");
-    } else if (x->bytes > limits_of(x)->ws_max_message) {
+    } else if ((in->bytes += data.n) > limits_of(x)->ws_max_message) {
         site_limit(x->session->endpoint->site, "ws_max_message");
         broken(x, "too many bytes");
     } else {
-        attachments_add(&x->attachments, buf_copy(data));
-        if (x->attachments.count == x->wanted) take_header(x);
+        attachments_add(&in->attachments, buf_copy(data));
+        if (in->attachments.count == in->wanted) take_incoming(x);
     }
 }
 
 static void take_text(struct socketio *x, struct slice text) {
     struct attachments none = {0};
     struct sio_packet p;
-    if (x->header || !packet_read(x, text, &p)) {
+    if (x->incoming || !packet_read(x, text, &p)) {
         broken(x, "parse error");
     } else if (p.attachments > limits_of(x)->sio_attachments) {
         site_limit(x->session->endpoint->site, "sio_attachments");
         broken(x, "too many attachments");
     } else if (p.attachments) {
-        x->header = buf_copy(text);
-        x->wanted = p.attachments;
+        await_attachments(x, text, p.attachments);
     } else {
         take_packet(x, text, &p, &none);
     }

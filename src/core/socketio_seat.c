@@ -61,6 +61,7 @@ static void merge_queries(struct text *t, struct slice own, struct slice url) {
 
 /* The session's request, with what the client says about this namespace. */
 static struct handshake *seat_handshake(const struct socketio *x, const struct sio_packet *p) {
+    if (!p->query.n && p->data.type != JSON_OBJECT) return handshake_ref(x->handshake);
     struct text t = {0}, query = {0};
     struct slice name, value;
     for (size_t at = 0; handshake_next(x->handshake, &at, &name, &value);)
@@ -94,7 +95,7 @@ static void seat_free(struct seat *seat) {
     x->seat_count--;
     seat->socketio = NULL;
     if (seat->login) seat->login->asker = NULL;
-    mem_free(seat->handshake);
+    handshake_unref(seat->handshake);
     mem_free(seat->close_reason);
     seat->handshake = NULL;
     seat->close_reason = NULL;
@@ -271,7 +272,7 @@ static void judge(struct seat *seat) {
     case AUTH_NONE: take_seat(seat, NULL); break;
     case AUTH_TOKEN: take_token(seat); break;
     case AUTH_REQUEST:
-        seat->login = login_start(seat->endpoint->site, handshake_copy(seat->handshake), false,
+        seat->login = login_start(seat->endpoint->site, handshake_ref(seat->handshake), false,
                                   on_judged, seat);
     }
 }

@@ -17,7 +17,7 @@ enum handshake_part {
     HANDSHAKE_SCRIPT  /* the same for a page that loads it as a script, which must tell */
 };
 
-/* The block for core, owned by the caller (mem_free). Its ip is the peer's, or, when that is one of
+/* The block for core, owned by the caller (handshake_unref). Its ip is the peer's, or, when that is one of
  * net->trusted, the last hop of X-Forwarded-For that is none of them. */
 struct handshake *opening_handshake(const struct request *r, enum handshake_part part)
     __attribute__((returns_nonnull, warn_unused_result));
