@@ -50,19 +50,21 @@ class Maker {
     if (kind < 4) return this.pick(LEAVES);
     if (kind === 4) return this.attachments < 10 ? this.bytes() : null;
     const values = Array.from({ length: this.below(5) }, () => this.value(depth - 1));
-    return kind === 5 ? values : Object.fromEntries(values.map((value) => [this.pick(this.keys), value]));
+    return kind === 5 ? values : Object.fromEntries(values.map((value) => [this.pick(KEYS), value]));
   }
 }
 
 const hasBytes = (value) => Buffer.isBuffer(value) ||
   (value !== null && typeof value === "object" && Object.values(value).some(hasBytes));
 
-// What goes over the wire for a packet: a text and its attachments.
+// What goes over the wire for a packet: a text and its attachments. The parser of 4.x sees by itself whether
+// there are any.
 function encode({ Encoder }, packet) {
   const encoder = new Encoder();
   if (encoder.encode.length < 2) return encoder.encode(packet);
+  const type = hasBytes(packet.data) ? BINARY_EVENT : packet.type;
   let encoded;
-  encoder.encode(packet, (all) => (encoded = all));
+  encoder.encode({ ...packet, type }, (all) => (encoded = all));
   return encoded;
 }
 
@@ -90,7 +92,7 @@ for (const [age, parser] of Object.entries(PARSERS)) {
         const args = Array.from({ length: below(5) }, () => maker.value(3));
         const nsp = below(2) ? "/" : "/chat", id = below(3) ? below(2 ** 31) : undefined;
         const name = id === undefined ? "back" : "echo";
-        const sent = encode(parser, { type: hasBytes(args) ? BINARY_EVENT : EVENT, nsp, id, data: [name, ...args] });
+        const sent = encode(parser, { type: EVENT, nsp, id, data: [name, ...args] });
         raw.send(...sent);
         const expected = id === undefined ? { type: EVENT, nsp, id, data: [name, ...args] } : { type: ACK, nsp, id, data: args };
         assert.deepEqual(await answers.take(), expected, `round ${round}: ${sent[0]}`);
