@@ -5,8 +5,10 @@
 local figures = require "spec.support.figures"
 local fleet = require "spec.support.fleet"
 local gateway = require "spec.support.gateway"
+local http = require "spec.support.http"
 local json = require "dkjson"
 local socketio = require "spec.support.socketio"
+local tmp = require "spec.support.tmp"
 local token = require "spec.support.token"
 local wait = require "spec.support.wait"
 
@@ -543,6 +545,20 @@ describe("Socket.IO", function()
     local c = joined()
     g:signal "TERM"
     assert.equal(1012, c:closed()) -- without a disconnect packet, after which clients stay away
+  end)
+
+  it("serves the client's scripts where it has some", function()
+    local folder = tmp.dir()
+    tmp.write(folder .. "/socket.io.js", "var io;")
+    g = start { gateway = { endpoints = { { path = "/socket.io/", transport = "engineio", dialect = "socketio", client = folder } } } }
+    local answer = http.get(g.port, "/socket.io/socket.io.js")
+    assert.same({ 200, "var io;" }, { answer.status, answer.body })
+    assert.truthy(answer.headers["content-type"]:find "javascript")
+    assert.equal(400, http.get(g.port, "/socket.io/other.js").status)
+    local c = joined()
+    assert.equal("[1]", ack(c, 0, '20["echo",1]'))
+    c:close()
+    tmp.remove(folder)
   end)
 
   it("keeps sockets over a reload", function()

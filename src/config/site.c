@@ -120,6 +120,8 @@ static const struct key endpoint_keys[] = {
      .omit = only_engineio, .help = "serve clients of protocol 3 too (1.x and 2.x)"},
     {.name = "cookie", .type = &key_bool, .offset = ENDPOINT(cookie), .omit = only_engineio,
      .help = "set the cookie io, which sticky load balancers may look at"},
+    {.name = "client", .type = &key_maybe, .offset = ENDPOINT(client), .omit = only_engineio,
+     .help = "folder of the client's scripts, served below path: socket.io.js; default \"off\""},
     {0},
 };
 
@@ -158,6 +160,8 @@ static void endpoint_read(struct reader *r, const struct conf_value *v, struct e
     keys_read(r, endpoint_keys, v, ep);
     if (!conf_get(v, "auth")) ep->auth = standard_auth(ep->dialect);
     struct slice path = slice_upto(text_slice(&r->path), r->path.n - 1);
+    if (ep->client && !path_is_folder(ep->client))
+        reader_complain(r, conf_line(v, "client"), "there is no folder %s", ep->client);
     if (!strcmp(ep->dialect, "socketio") && is_not(ep, "engineio") && ep->transport)
         reader_complain(r, conf_line(v, "dialect"),
                         "%.*s.dialect \"socketio\" is for transport \"engineio\" only",

@@ -48,6 +48,7 @@ struct endpoint_conf {
     uint64_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, max_payload;
     bool eio3;   /* clients of protocol 3 too */
     bool cookie; /* set one that load balancers can look at */
+    char *client; /* folder of the client's scripts; NULL: none */
 };
 
 struct token_conf {
