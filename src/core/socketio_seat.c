@@ -261,14 +261,6 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     }
 }
 
-/* The value of the parameter in a query, as it stands there. */
-static struct slice query_value(struct slice query, const char *name) {
-    struct slice pair;
-    while (slice_next(&query, '&', &pair))
-        if (slice_is(key_of(pair), name)) return slice_from(pair, strlen(name) + 1);
-    return (struct slice){NULL, 0};
-}
-
 /* { auth: { token } }, or with protocol 3 the query. */
 static void take_token(struct seat *seat) {
     struct site *site = seat->endpoint->site;
@@ -278,7 +270,7 @@ static void take_token(struct seat *seat) {
     if (auth.n) member = json_member(auth, SLICE("token"));
     struct slice token = member.type == JSON_STRING
                              ? json_string(member.raw, &room)
-                             : query_value(handshake_get(seat->handshake, ":query"), "token");
+                             : handshake_query(seat->handshake, "token");
     if (uuid_v4_valid(token)) {
         seat->awaits_store = true;
         token_take(site, token, on_taken, seat);
