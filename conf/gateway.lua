@@ -243,10 +243,6 @@ return {
     -- batch_messages = 100,
     -- Of them; "1K" to "16M".
     -- batch_bytes = "256K",
-    -- For a device to acknowledge a message; then it is sent again; "100ms" to "1h".
-    -- ack_timeout = "30s",
-    -- Messages of a device that are on their way; 1 to 100000.
-    -- unacked = 100,
 
     -- ---- tokens and authentication ----
     -- A socket that has not authenticated is closed; "100ms" to "10m".
@@ -263,6 +259,8 @@ return {
     -- tokens_per_ip_burst = 500,
     -- Unused tokens in the memory store; 1 to 100000000.
     -- memory_tokens = 100000,
+    -- Messages that wait for users' devices in the memory store; then no more are taken; "64K" to "1024G".
+    -- memory_queues = "256M",
     -- Messages kept for histories in the memory store; then the longest silent channels lose
     -- theirs; "64K" to "1024G".
     -- memory_history = "256M",

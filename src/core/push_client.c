@@ -27,6 +27,7 @@ struct place {
     struct device_here *device;
     struct list held; /* struct held_word: what was told while it reads */
     bool reading;
+    bool more; /* the queue has more than the batch that is out: what is told will be read */
 };
 
 struct held_word {
@@ -122,15 +123,20 @@ static void add_user(struct delivery *d, struct slice user) {
     d->users[d->user_count++] = buf_copy(user);
 }
 
-/* Waits for the store to take an ack, to tell of a resync. */
+/* Waits for the store to take an ack, to tell of a resync, or to go on reading. */
 struct acking {
     struct socket *socket; /* a reference */
+    struct buf *user;      /* of a batch; NULL: it was none */
 };
+
+static void go_on(struct push_client *c, struct slice user);
 
 static void on_acked(void *arg, int status, struct buf *data) {
     struct acking *a = arg;
     (void)data;
     if (status == 1) tell_resync(a->socket);
+    if (a->user && a->socket->push) go_on(a->socket->push, buf_slice(a->user));
+    buf_unref(a->user);
     socket_unref(a->socket);
     mem_free(a);
 }
@@ -141,6 +147,7 @@ static void ack(const struct delivery *d, struct slice user, struct slice name) 
     struct acking *a = mem_new(sizeof *a);
     const struct device device = {user, name};
     a->socket = socket_ref(s);
+    if (!d->id) a->user = buf_copy(user);
     if (d->id)
         queue_of(s->site)->ack(store, s->site, &device, buf_slice(d->event), d->id, d->in_order,
                                on_acked, a);
@@ -316,10 +323,8 @@ static void tell_device(struct device_here *d, bool overflow, void *arg) {
     const struct telling *t = arg;
     LIST_EACH(&d->places, link) {
         struct place *p = container_of(link, struct place, in_device);
-        if (p->reading) {
-            hold(p, t->word);
-            continue;
-        }
+        if (p->reading) hold(p, t->word);
+        if (p->reading || p->more) continue;
         if (overflow) {
             tell_resync(p->client->socket);
             clear_mark(p);
@@ -337,8 +342,9 @@ void push_client_told(struct site *site, struct slice word) {
 
 /* ---- the batch ---- */
 
-/* Appends what was read: [[event,args...],...], and the ids; whether it overflowed. */
-static bool read_records(struct slice records, struct text *batch, struct text *ids) {
+/* Appends what was read: [[event,args...],...], and the ids, so many; whether it overflowed. */
+static bool read_records(struct slice records, struct text *batch, struct text *ids,
+                         size_t *count) {
     struct json_value item;
     bool overflowed = false;
     text_char(batch, '[');
@@ -346,6 +352,7 @@ static bool read_records(struct slice records, struct text *batch, struct text *
     while (json_next(&records, &item)) {
         if (item.type == JSON_STRING) overflowed = true;
         if (item.type != JSON_OBJECT) continue;
+        ++*count;
         if (batch->n > 1) text_char(batch, ',');
         if (ids->n > 1) text_char(ids, ',');
         text_add(batch, json_member(item.raw, SLICE("data")).raw);
@@ -359,7 +366,10 @@ static bool read_records(struct slice records, struct text *batch, struct text *
 static void send_batch(struct place *p, struct slice records) {
     struct text batch = {0}, ids = {0}, args = {0};
     struct socket *s = p->client->socket;
-    bool overflowed = read_records(records, &batch, &ids);
+    size_t count = 0;
+    bool overflowed = read_records(records, &batch, &ids, &count);
+    const struct limits *limits = s->site->limits;
+    p->more = count >= limits->batch_messages || records.n >= limits->batch_bytes;
     if (overflowed) tell_resync(s);
     if (batch.n > 2) {
         struct delivery *d = delivery_new(p->client, 0);
@@ -383,7 +393,7 @@ static void deliver_held(struct place *p) {
     while ((link = list_pop(&p->held))) {
         struct held_word *h = container_of(link, struct held_word, link);
         struct told told;
-        if (told_read(&told, buf_slice(h->word))) deliver(p, &told);
+        if (!p->more && told_read(&told, buf_slice(h->word))) deliver(p, &told);
         buf_unref(h->word);
         mem_free(h);
     }
@@ -415,6 +425,25 @@ static void on_entered(void *arg, int status, struct buf *data) {
     deliver_held(p);
 }
 
+static struct place *place_find(const struct push_client *c, struct slice user) {
+    LIST_EACH(&c->places, link) {
+        struct place *p = container_of(link, struct place, in_client);
+        if (slice_eq(p->device->user, user)) return p;
+    }
+    return NULL;
+}
+
+/* The batch was acknowledged: the next. */
+static void go_on(struct push_client *c, struct slice user) {
+    struct place *p = place_find(c, user);
+    struct site *site = c->socket->site;
+    if (!p || !p->more || p->reading) return;
+    const struct device device = {p->device->user, p->device->name};
+    p->reading = true;
+    queue_of(site)->read(site->core->store, site, &device, 0, site->limits->batch_messages,
+                         site->limits->batch_bytes, on_entered, p);
+}
+
 static struct device_here *device_open(struct site *site, struct slice user, struct slice name) {
     struct device_here *d = device_find(site, user, name);
     if (d) return d;
@@ -440,8 +469,8 @@ static void place_open(struct push_client *c, struct slice user, struct slice na
     list_push(&c->places, &p->in_client);
     list_push(&p->device->places, &p->in_device);
     const struct device device = {p->device->user, p->device->name};
-    queue_of(site)->enter(site->core->store, site, &device, rooms, &bounds, bounds.messages,
-                          bounds.bytes, on_entered, p);
+    queue_of(site)->enter(site->core->store, site, &device, rooms, &bounds, site->limits->batch_messages,
+                          site->limits->batch_bytes, on_entered, p);
 }
 
 /* Nobody waits: what the store cannot do now it is told with the next touch, or finds out. */
