@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "core/login.h"
+#include "core/push_client.h"
 #include "core/token.h"
 
 #include <errno.h>
@@ -221,8 +222,21 @@ void seat_take(struct seat *seat, struct buf *auth) {
     else buf_unref(auth);
 }
 
-/* It was judged, or need not be. */
+/* Where a site has users, whoever comes is one. */
+static bool is_user(const struct seat *seat, const struct buf *auth) {
+    struct json_value rooms = {0};
+    if (auth) rooms = json_member(buf_slice(auth), SLICE("rooms"));
+    return push_has_user(seat->endpoint->site,
+                         rooms.type == JSON_ARRAY ? rooms.raw : (struct slice){NULL, 0});
+}
+
+/* It was judged, or need not be. Takes auth. */
 static void let_in(struct seat *seat, struct buf *auth) {
+    if (!is_user(seat, auth)) {
+        buf_unref(auth);
+        refuse_seat(seat, SLICE("User is missing a private room"), (struct slice){NULL, 0});
+        return;
+    }
     if (!recovery_start(seat, auth)) seat_take(seat, auth);
 }
 
