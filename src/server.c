@@ -12,6 +12,7 @@
 
 #include "admin.h"
 #include "config/socket_path.h"
+#include "core/emit.h"
 #include "core/hub.h"
 #include "core/socket.h"
 #include "net/listener.h"
@@ -81,6 +82,7 @@ static void worker_init(struct worker *w, const struct config *config) {
     w->metrics = metrics_new();
     net_init(&w->net, w->loop, w->log, w->metrics, &w->random, &config->limits);
     w->net.count_private = config->count_private;
+    w->net.send_path = config->send_path;
     w->net.trusted = config->trusted_proxies;
     w->net.trusted_count = config->trusted_count;
     w->core = (struct core){.loop = w->loop,
@@ -208,10 +210,12 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
     uint64_t budget_ms = w->serving ? conf->limits.script_reload : conf->limits.script_start;
     if (!script_load(route->site, &w->script_host, budget_ms, error)) return false;
     endpoints_open(w, route->site);
+    emit_open(route->site);
     return true;
 }
 
 static void site_close(struct route *route) {
+    emit_close(route->site);
     site_free(route->site);
     if (route->files) files_close(route->files);
 }

@@ -5,6 +5,7 @@
 #include "config/checks.h"
 #include "config/options.h"
 #include "config/paths.h"
+#include "config/push.h"
 
 /* A site's conf file: its table of keys, that of its endpoints, and what no single key can tell:
  * limits above the gateway's, defaults that come from other keys, paths that stand twice, folders
@@ -120,6 +121,8 @@ static const struct key endpoint_keys[] = {
      .omit = only_engineio, .help = "serve clients of protocol 3 too (1.x and 2.x)"},
     {.name = "cookie", .type = &key_bool, .offset = ENDPOINT(cookie), .omit = only_engineio,
      .help = "set the cookie io, which sticky load balancers may look at"},
+    {.name = "client", .type = &key_maybe, .offset = ENDPOINT(client), .omit = only_engineio,
+     .help = "folder of the client's scripts, served below path: socket.io.js; default \"off\""},
     {0},
 };
 
@@ -158,6 +161,8 @@ static void endpoint_read(struct reader *r, const struct conf_value *v, struct e
     keys_read(r, endpoint_keys, v, ep);
     if (!conf_get(v, "auth")) ep->auth = standard_auth(ep->dialect);
     struct slice path = slice_upto(text_slice(&r->path), r->path.n - 1);
+    if (ep->client && !path_is_folder(ep->client))
+        reader_complain(r, conf_line(v, "client"), "there is no folder %s", ep->client);
     if (!strcmp(ep->dialect, "socketio") && is_not(ep, "engineio") && ep->transport)
         reader_complain(r, conf_line(v, "dialect"),
                         "%.*s.dialect \"socketio\" is for transport \"engineio\" only",
@@ -215,12 +220,21 @@ static void endpoints_read(struct reader *r, const struct conf_value *v, struct 
 /* ---- Socket.IO ---- */
 
 /* A namespace is a way in without a path of its own. */
-static void namespaces_make(const struct conf_value *given, struct site_conf *site) {
+static void namespaces_make(struct reader *r, const struct conf_value *given,
+                            struct site_conf *site) {
     struct text own = {0};
     text_char(&own, '/');
     text_str(&own, site->name);
     if (!conf_get(given, "namespaces")) texts_add(&site->socketio.namespaces, text_slice(&own));
     text_fini(&own);
+    bool recovers = site->socketio.recovery_ms != LIMIT_OFF;
+    if (recovers && site->layout == LAYOUT_NODE_TOKEN_SOCKJS)
+        reader_complain(r, conf_line(given, "recovery"),
+                        "socketio.recovery is not to be had with the layout of node-token-sockjs");
+    site->emissions =
+        (struct channel_conf){.history = recovers,
+                              .history_size = site->socketio.recovery_messages,
+                              .history_ttl_ms = recovers ? site->socketio.recovery_ms : 0};
     for (char **name = site->socketio.namespaces; *name; name++) {
         site->namespaces =
             mem_grow(site->namespaces, (site->namespace_count + 1) * sizeof *site->namespaces);
@@ -360,6 +374,12 @@ static bool same_as_gateway(const struct printer *p, const struct key *key, cons
            limit_at(&p->config->limits, offset);
 }
 
+/* A second name of another key. */
+static bool always(const struct printer *p, const struct key *key, const void *object) {
+    (void)p, (void)key, (void)object;
+    return true;
+}
+
 #define ROW_SITE(name, kind, standard, least, greatest, help)                                      \
     {"limits." #name, KEY_##kind, SITE_LIMIT(name), standard, least, greatest, help,               \
      "the gateway's", NULL, same_as_gateway},
@@ -383,6 +403,12 @@ static const struct key site_keys[] = {
     {.name = "socketio.auth", .type = &key_choice, .offset = SITE(socketio.auth),
      .standard = AUTH_REQUEST, .text = "token|request|none",
      .help = "what lets them in: site.authentication, a token, or nothing"},
+    {.name = "socketio.recovery", .type = &key_time, .offset = SITE(socketio.recovery_ms),
+     .standard = LIMIT_OFF, .least = 1000, .greatest = 86400000,
+     .help = "for so long a client whose connection was lost may come back and get what it missed"},
+    {.name = "socketio.recovery_messages", .type = &key_count,
+     .offset = SITE(socketio.recovery_messages), .standard = 1000, .least = 1, .greatest = 1000000,
+     .help = "events that are kept for those, of the whole site"},
     {.name = "token", .type = &key_token, .offset = SITE(token.path),
      .help = "the route that issues login tokens: a table, or false for none"},
     {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",
@@ -398,6 +424,42 @@ static const struct key site_keys[] = {
      .help = "CORS headers for listed origins"},
     {.name = "token.reauth", .type = &key_bool, .offset = SITE(token.reauth),
      .help = "a second auth message replaces the data of the first"},
+    {.name = "push.api_key", .type = &key_api_keys, .offset = SITE(push.api_keys),
+     .help = "opens POST /send: a text, or several while one takes the place of another; default: none, nothing does"},
+    {.name = "push.api_key_in_query", .type = &key_bool, .offset = SITE(push.api_key_in_query),
+     .standard = true, .help = "take it from the query, ?apiKey=, and not from headers alone"},
+    {.name = "push.weak_api_key", .type = &key_bool, .offset = SITE(push.weak_api_key),
+     .help = "a key may have less than 32 characters"},
+    {.name = "push.auth_url", .type = &key_maybe, .offset = SITE(push.auth_url),
+     .check = check_backend,
+     .help = "a backend that judges logins instead of the script, and names the client's rooms; default \"off\""},
+    {.name = "push.auth_scheme", .type = &key_text, .offset = SITE(push.auth_scheme),
+     .text = "Bearer", .check = check_scheme,
+     .help = "what stands before the client's token in the Authorization header"},
+    {.name = "push.auth_timeout", .type = &key_time, .offset = SITE(push.auth_timeout_ms),
+     .standard = 10000, .least = 10, .greatest = 600000, .help = "for its answer"},
+    {.name = "push.missing", .type = &key_either, .offset = SITE(push.say_undefined),
+     .text = "empty|undefined",
+     .help = "how a token or meta that the client does not give is sent"},
+    {.name = "push.user_room_prefix", .type = &key_maybe, .offset = SITE(push.user_room_prefix),
+     .check = check_room,
+     .help = "rooms that begin with it are users, whose messages wait until they are acknowledged; default \"off\""},
+    {.name = "push.public_channel", .type = &key_maybe, .offset = SITE(push.public_channel),
+     .check = check_room, .help = "this room is a user as well, of anybody; default \"off\""},
+    {.name = "push.update_user_url", .type = &key_maybe, .offset = SITE(push.update_user_url),
+     .check = check_backend,
+     .help = "is told with PUT when a user comes or goes; \":id\" in it is the user's; default \"off\""},
+    {.name = "push.device_ttl", .type = &key_time, .offset = SITE(push.device_ttl_ms),
+     .standard = 3600000, .greatest = 31536000000,
+     .help = "what waits for a device is kept for so long after it left; 0: for ever"},
+    {.name = "push.client_ttl", .type = &key_time, .offset = SITE(push.device_ttl_ms),
+     .standard = 3600000, .greatest = 31536000000, .omit = always,
+     .help = "the older name of device_ttl"},
+    {.name = "push.names", .type = &key_either, .offset = SITE(push.plain_names),
+     .text = "_batch|batch",
+     .help = "of the gateway's own events: _batch, _resync and _settings, or batch and resync"},
+    {.name = "push.resync", .type = &key_bool, .offset = SITE(push.resync),
+     .help = "every message is sent as with resync"},
     {.name = "options", .type = &key_options, .offset = SITE(options),
      .help = "any plain values: site.options in the script"},
     {.name = "libraries", .type = &key_texts, .offset = SITE(libraries), .check = check_library,
@@ -477,10 +539,11 @@ void config_site_read(struct reader *r, const struct config *config, const char 
     keys_read(r, site_keys, table, site);
     site_check_limits(r, config, conf_get(table, "limits"), site);
     config_channels_read(r, conf_get(table, "channels"), site);
+    config_push_check(r, conf_get(table, "push"), site);
     const struct conf_value *endpoints = conf_get(table, "endpoints");
     if (endpoints) endpoints_read(r, endpoints, site);
     else endpoints_standard(site);
-    namespaces_make(conf_get(table, "socketio"), site);
+    namespaces_make(r, conf_get(table, "socketio"), site);
     site_find_folders(r, config, table, site);
 }
 

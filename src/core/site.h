@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/rate.h"
 #include "core/core.h"
+#include "core/position.h"
 
 /* A tenant: its configuration, its endpoints, its sockets and channels, its script. Everything that
  * is looked up for a client is looked up from its socket's site, never from a name in a message. */
@@ -47,6 +48,7 @@ struct endpoint_conf {
     uint64_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, max_payload;
     bool eio3;   /* clients of protocol 3 too */
     bool cookie; /* set one that load balancers can look at */
+    char *client; /* folder of the client's scripts; NULL: none */
 };
 
 struct token_conf {
@@ -66,6 +68,24 @@ struct channel_conf {
     uint64_t history_ttl_ms; /* until so long after the last */
 };
 
+/* The push service of a site: POST /send, the login by HTTP, users and their devices
+ * (wire/socketio-webservice.md). */
+struct push_conf {
+    char **api_keys;        /* "sha256:" and 64 hexadecimal digits; none: nobody may send */
+    bool api_key_in_query;  /* taken from there too */
+    bool weak_api_key;      /* a key may be shorter than 32 characters */
+    char *auth_url;         /* judges logins instead of the script; NULL: none */
+    char *auth_scheme;      /* before the client's token: "Bearer" */
+    uint64_t auth_timeout_ms;
+    bool say_undefined;     /* a token or meta that a client does not give is sent as "undefined" */
+    char *user_room_prefix; /* rooms that begin with it are users; NULL: there are none */
+    char *public_channel;   /* this room is a user, too; NULL: none */
+    char *update_user_url;  /* is told who comes and goes, ":id" in it; NULL: nobody is */
+    uint64_t device_ttl_ms; /* what waits for a device that left is kept; 0: for ever */
+    bool plain_names;       /* "batch" and "resync" instead of "_batch" and "_resync" */
+    bool resync;            /* every message is sent as with resync */
+};
+
 struct site_conf {
     char *name;
     char *file;          /* where it was read, for messages */
@@ -83,12 +103,16 @@ struct site_conf {
     struct {
         char **namespaces; /* "/chat" */
         enum auth_mode auth;
+        uint64_t recovery_ms; /* LIMIT_OFF: none */
+        uint64_t recovery_messages;
     } socketio;
+    struct channel_conf emissions; /* what that comes to: the log of emit.h; history is false without */
     struct endpoint_conf *namespaces; /* what that comes to: their path is the namespace */
     size_t namespace_count;
     struct channel_conf *channels;
     size_t channel_count;
     struct token_conf token;
+    struct push_conf push;
     enum slow_policy slow;
     enum store_layout layout; /* names and forms in Redis */
     struct limits limits;
@@ -129,7 +153,9 @@ struct site {
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
     uint64_t emissions; /* so far: private to emit.c */
+    struct position logged; /* the last that came through the log */
     struct rate publishes;
+    struct push_state *push; /* private to push.c; NULL: nothing was sent yet */
     struct map visitors; /* what public addresses tried: private to token.c */
 };
 

@@ -4,6 +4,7 @@
 #include "core/call.h"
 #include "core/hooks.h"
 #include "core/hub.h"
+#include "core/push_client.h"
 #include "core/user.h"
 
 #include <time.h>
@@ -102,6 +103,7 @@ void socket_enter(struct socket *s, struct buf *auth) {
 void socket_admit(struct socket *s) {
     if (s->connected) return;
     s->connected = true;
+    push_client_enter(s);
     if (s->site->has & HOOK_CONNECT) s->site->hooks->connect(s);
 }
 
@@ -122,11 +124,20 @@ void socket_ended(struct socket *s, int code, const char *reason) {
     probation_end(s);
     user_leave(s);
     calls_close(s);
+    push_client_leave(s);
     hub_leave(s);
     ops_close(s);
     if (s->connected && s->site->has & HOOK_DISCONNECT) s->site->hooks->disconnect(s, code, reason);
     socket_unref(s);
     socket_unref(s); /* the session's */
+}
+
+void socket_resume(struct socket *s, struct slice sid) {
+    struct map *sockets = &s->site->sockets;
+    if (sid.n != SID_LENGTH || map_find(sockets, sid)) return;
+    map_remove(sockets, &s->by_sid);
+    memcpy(s->sid, sid.p, SID_LENGTH);
+    map_add(sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
 }
 
 void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth) {

@@ -15,6 +15,8 @@
 /* Only while a socket has not authenticated: it is closed after unauth_timeout. */
 struct probation;
 
+struct push_client;
+
 /* Only once a socket has asked for something, or was asked. */
 struct socket_work {
     struct list ops;   /* struct op: those that take effect in order, the first one running */
@@ -42,11 +44,14 @@ struct socket {
     struct probation *probation;
     struct socket_work *work; /* NULL: none so far; socket_work makes it */
     void *script;             /* the script layer's handle */
+    struct push_client *push; /* its places among users' devices: private to push_client.c */
     struct map_link by_sid;   /* in site->sockets; the key is sid */
-    uint64_t emission;        /* the last that it was counted in: private to hub.c */
+    uint64_t emission;        /* the last that it was counted in: private to emit.c, as this: */
+    uint64_t logged;          /* of the log it had all up to here when it came back */
     bool connected : 1;       /* let in: the script knows of it */
     bool logging_in : 1;      /* its token is being taken */
     bool closing : 1;         /* closed, while its session goes on */
+    bool recovered : 1;       /* its client came back, and missed nothing */
     char sid[SID_LENGTH + 1];
 };
 
@@ -63,6 +68,9 @@ struct socket *socket_new(struct session *session, struct endpoint *endpoint,
 void socket_enter(struct socket *s, struct buf *auth);
 
 void socket_ended(struct socket *s, int code, const char *reason);
+
+/* Gives it the sid that it had before, if no other socket has that now. */
+void socket_resume(struct socket *s, struct slice sid);
 
 /* What dialects with one socket to a session do: their opened, ended and close. */
 void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth);

@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "core/login.h"
+#include "core/push_client.h"
 #include "core/token.h"
 
 #include <errno.h>
@@ -83,12 +84,13 @@ static struct seat *seat_new(struct socketio *x, struct endpoint *endpoint,
     seat->socketio = x;
     seat->endpoint = endpoint;
     seat->handshake = seat_handshake(x, p);
+    if (recovery_is_on(seat)) recovery_begin(seat, p);
     list_push(&x->seats, &seat->link);
     x->seat_count++;
     return seat;
 }
 
-/* Out of the session. The store may still have to answer: then on_taken frees it. */
+/* Out of the session. The store may still have to answer: then seat_returns frees it. */
 static void seat_free(struct seat *seat) {
     struct socketio *x = seat->socketio;
     list_remove(&seat->link);
@@ -99,7 +101,15 @@ static void seat_free(struct seat *seat) {
     mem_free(seat->close_reason);
     seat->handshake = NULL;
     seat->close_reason = NULL;
-    if (!seat->takes_token) mem_free(seat);
+    recovery_free(seat->recovery);
+    if (!seat->awaits_store) mem_free(seat);
+}
+
+bool seat_returns(struct seat *seat) {
+    seat->awaits_store = false;
+    if (seat->socketio) return true;
+    mem_free(seat);
+    return false;
 }
 
 static bool has_socket(const struct socketio *x) {
@@ -182,24 +192,52 @@ static void send_connected(const struct seat *seat) {
     struct session *s = seat->socketio->session;
     struct text t = {0};
     sio_head(&t, SIO_CONNECT, 0, slice_of(seat->endpoint->ns), (struct slice){NULL, 0});
-    if (!s->eio3) text_format(&t, "{\"sid\":\"%s\"}", seat->socket->sid);
+    const char *pid = recovery_pid(seat);
+    if (!s->eio3) text_format(&t, "{\"sid\":\"%s\"", seat->socket->sid);
+    if (pid) text_format(&t, ",\"pid\":\"%s\"", pid);
+    if (!s->eio3) text_char(&t, '}');
     socketio_send(s, &t);
 }
 
-/* Takes auth; NULL: it needs none. */
-static void take_seat(struct seat *seat, struct buf *auth) {
+bool seat_make(struct seat *seat) {
     struct socketio *x = seat->socketio;
     if (site_admits(seat->endpoint->site)) {
-        buf_unref(auth);
         refuse_seat(seat, SLICE("overload"), (struct slice){NULL, 0});
-        return;
+        return false;
     }
     seat->socket = socket_new(x->session, seat->endpoint, seat->handshake);
     seat->handshake = NULL;
     x->seated = true;
     timer_stop(seat->endpoint->site->core->loop, &x->timer);
+    return true;
+}
+
+void seat_enter(struct seat *seat, struct buf *auth) {
     send_connected(seat);
     socket_enter(seat->socket, auth);
+}
+
+void seat_take(struct seat *seat, struct buf *auth) {
+    if (seat_make(seat)) seat_enter(seat, auth);
+    else buf_unref(auth);
+}
+
+/* Where a site has users, whoever comes is one. */
+static bool is_user(const struct seat *seat, const struct buf *auth) {
+    struct json_value rooms = {0};
+    if (auth) rooms = json_member(buf_slice(auth), SLICE("rooms"));
+    return push_has_user(seat->endpoint->site,
+                         rooms.type == JSON_ARRAY ? rooms.raw : (struct slice){NULL, 0});
+}
+
+/* It was judged, or need not be. Takes auth. */
+static void let_in(struct seat *seat, struct buf *auth) {
+    if (!is_user(seat, auth)) {
+        buf_unref(auth);
+        refuse_seat(seat, SLICE("User is missing a private room"), (struct slice){NULL, 0});
+        return;
+    }
+    if (!recovery_start(seat, auth)) seat_take(seat, auth);
 }
 
 /* ---- judged ---- */
@@ -212,7 +250,7 @@ static void on_judged(struct login *l) {
     seat->login = NULL;
     login_free(l);
     if (outcome == LOGIN_ADMITTED) {
-        take_seat(seat, auth);
+        let_in(seat, auth);
         auth = NULL;
     } else if (outcome == LOGIN_FAILED) {
         refuse_seat(seat, buf_slice(error), buf_slice(data));
@@ -226,25 +264,15 @@ static void on_judged(struct login *l) {
 
 static void on_taken(void *arg, int status, struct buf *auth) {
     struct seat *seat = arg;
-    seat->takes_token = false;
-    if (!seat->socketio) {
-        mem_free(seat);
-    } else if (!status) {
-        take_seat(seat, buf_ref(auth));
+    if (!seat_returns(seat)) return;
+    if (!status) {
+        let_in(seat, buf_ref(auth));
     } else if (status == -ENOENT) {
         token_log_unknown(seat->endpoint->site, &seat->socketio->handshake->ip);
         refuse_forbidden(seat);
     } else {
         refuse_seat(seat, SLICE("unavailable"), (struct slice){NULL, 0});
     }
-}
-
-/* The value of the parameter in a query, as it stands there. */
-static struct slice query_value(struct slice query, const char *name) {
-    struct slice pair;
-    while (slice_next(&query, '&', &pair))
-        if (slice_is(key_of(pair), name)) return slice_from(pair, strlen(name) + 1);
-    return (struct slice){NULL, 0};
 }
 
 /* { auth: { token } }, or with protocol 3 the query. */
@@ -256,9 +284,9 @@ static void take_token(struct seat *seat) {
     if (auth.n) member = json_member(auth, SLICE("token"));
     struct slice token = member.type == JSON_STRING
                              ? json_string(member.raw, &room)
-                             : query_value(handshake_get(seat->handshake, ":query"), "token");
+                             : handshake_query(seat->handshake, "token");
     if (uuid_v4_valid(token)) {
-        seat->takes_token = true;
+        seat->awaits_store = true;
         token_take(site, token, on_taken, seat);
     } else {
         token_log_malformed(site, &seat->socketio->handshake->ip);
@@ -269,7 +297,7 @@ static void take_token(struct seat *seat) {
 
 static void judge(struct seat *seat) {
     switch (seat->endpoint->conf->auth) {
-    case AUTH_NONE: take_seat(seat, NULL); break;
+    case AUTH_NONE: let_in(seat, NULL); break;
     case AUTH_TOKEN: take_token(seat); break;
     case AUTH_REQUEST:
         seat->login = login_start(seat->endpoint->site, handshake_ref(seat->handshake), false,
