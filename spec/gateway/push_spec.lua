@@ -256,8 +256,10 @@ for store, open in pairs(STORES) do
       assert.same({ "_batch", { { "news", 5 }, { "news", 6 } } }, items)
       acknowledge(a, batch)
       expect_nothing(a)
-      send("user_2", "news", { 7 })
-      acknowledge(a, expect(a, "news", 7))
+      send("user_2", "news", { 7 }) -- the store may still be asked whether there is more: then it is in a batch
+      batch, items = event(a)
+      assert.same({ "news", 7 }, items[1] == "_batch" and items[2][1] or items)
+      acknowledge(a, batch)
       a:close()
     end)
 
