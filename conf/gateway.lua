@@ -8,8 +8,8 @@ return {
   -- Addresses; port 0 takes a free one. "unix:/path" is the file of a socket that only the user of the
   -- gateway may connect to.
   listen = { "127.0.0.1:8000" },
-  -- What is shared, tokens and channels: "memory" (one node), "sqlite:PATH" (one node, whose tokens and
-  -- histories survive a restart and kill -9), or a Redis for any number of nodes:
+  -- What is shared, tokens and channels: "memory" (one node), "sqlite:PATH" (one node, whose tokens,
+  -- histories and queues survive a restart and kill -9), or a Redis for any number of nodes:
   -- "redis://user:password@host:6379/0", "rediss://..." over TLS, "unix:///run/redis.sock?db=0",
   -- "redis+sentinel://host1:26379,host2:26379/mymaster/0".
   -- store = "memory",
