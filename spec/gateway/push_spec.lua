@@ -9,11 +9,15 @@ local json = require "dkjson"
 local redis = require "spec.support.redis"
 local socketio = require "spec.support.socketio"
 local tmp = require "spec.support.tmp"
+local token = require "spec.support.token"
 local wait = require "spec.support.wait"
 
 -- "user:room,room": who a client is and where.
 local SCRIPT = [[
-return { authentication = function(req)
+local server
+return { setup = function(s) server = s end,
+controllers = { send = function(_, data) return server:send(data) end },
+authentication = function(req)
   local user, more = (req.query.who or ""):match "^(.-):(.*)$"
   if not user then return false end
   local rooms = { user }
@@ -186,6 +190,30 @@ for store, open in pairs(STORES) do
       expect_nothing(both)
       both:close()
       everybody:close()
+    end)
+
+    it("take what a script sends, and give it to token clients too", function()
+      start()
+      local a = device("user_6:staff", "A")
+      local t = token.connect(g.port, { path = "/shop/sockets" })
+      local answer = http.get(g.port, "/shop/socket/token?who=user_6:staff")
+      t:authenticate(json.decode(answer.body).token)
+      local result
+      a:send '2/shop,5["send",{"rooms":["staff"],"event":"news","args":[1,"two"],"resync":true}]'
+      repeat
+        result = a:receive()
+        local id = result:match '^2/shop,(%d+)%["news",1,"two"%]$'
+        if id then acknowledge(a, id) end
+      until result:find "^3"
+      assert.equal("3/shop,5[null,true]", result)
+      local call = wait.for_true(function()
+        local message = t:receive()
+        return message and message.internal and message.command == "rpc" and message.data
+      end)
+      assert.same({ "news", { 1, "two" } }, { call.command, call.args })
+      t:send { rpc = "_rpc", fid = call.fid, resp = { data = "seen" } }
+      a:close()
+      t:close()
     end)
 
     it("forget the rooms that a user is not in any more", function()

@@ -39,6 +39,7 @@ struct push_client {
     struct socket *socket;
     struct list places;
     struct list deliveries; /* struct delivery: on their way, the newest last */
+    bool settled;           /* the store knows one of its places, and the client that */
 };
 
 /* What was sent, until it is acknowledged. */
@@ -421,6 +422,8 @@ static void on_entered(void *arg, int status, struct buf *data) {
         socket_close(p->client->socket, SOCKET_UNAVAILABLE, "unavailable");
         return;
     }
+    if (!p->client->settled) tell_settings(p->client->socket);
+    p->client->settled = true;
     if (data) send_batch(p, buf_slice(data));
     deliver_held(p);
 }
@@ -530,7 +533,6 @@ void push_client_enter(struct socket *s) {
     list_init(&c->places);
     list_init(&c->deliveries);
     join_rooms(s, rooms.raw);
-    tell_settings(s);
     if (s->dialect->call && queue_of(s->site)) take_places(c, rooms.raw);
 }
 
