@@ -263,6 +263,14 @@ for store, open in pairs(STORES) do
       gone(a)
       a = device("user_2:", "A")
       expect_nothing(a)
+      for i = 1, 3 do send("user_2", "news", { i }) end -- the same while it is here
+      for i = 1, 3 do expect(a, "news", i) end
+      send("user_2", "news", { 4 })
+      assert.is_nil(expect(a, "_resync"))
+      acknowledge(a, expect(a, "news", 4)) -- it is told all the same
+      gone(a)
+      a = device("user_2:", "A")
+      expect_nothing(a)
       a:close()
     end)
 

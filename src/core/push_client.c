@@ -320,6 +320,15 @@ static void clear_mark(const struct place *p) {
                                  on_acked, a);
 }
 
+/* Their records are gone, so there is nothing left to acknowledge. */
+static void forget_deliveries(struct push_client *c) {
+    LIST_EACH(&c->deliveries, link) {
+        struct delivery *d = container_of(link, struct delivery, link);
+        call_cancel(&d->call);
+        delivery_free(d);
+    }
+}
+
 static void tell_device(struct device_here *d, bool overflow, void *arg) {
     const struct telling *t = arg;
     LIST_EACH(&d->places, link) {
@@ -327,6 +336,7 @@ static void tell_device(struct device_here *d, bool overflow, void *arg) {
         if (p->reading) hold(p, t->word);
         if (p->reading || p->more) continue;
         if (overflow) {
+            forget_deliveries(p->client);
             tell_resync(p->client->socket);
             clear_mark(p);
         }
