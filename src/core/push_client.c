@@ -58,7 +58,7 @@ struct delivery {
 
 /* ---- what the site says ---- */
 
-static bool is_user(const struct site *site, struct slice room) {
+bool push_is_user(const struct site *site, struct slice room) {
     const struct push_conf *conf = &site->conf->push;
     if (!conf->user_room_prefix) return false;
     if (conf->public_channel && slice_is(room, conf->public_channel)) return true;
@@ -70,7 +70,7 @@ bool push_has_user(const struct site *site, struct slice rooms) {
     bool found = !site->conf->push.user_room_prefix;
     while (!found && rooms.n && json_next(&rooms, &room)) {
         struct text name = {0};
-        found = room.type == JSON_STRING && is_user(site, json_string(room.raw, &name));
+        found = room.type == JSON_STRING && push_is_user(site, json_string(room.raw, &name));
         text_fini(&name);
     }
     return found;
@@ -507,15 +507,27 @@ static void place_close(struct place *p) {
 
 /* ---- sockets ---- */
 
-static void on_member(void *arg, const struct joined *joined) { (void)arg, (void)joined; }
+static void on_joined(void *arg, const struct joined *joined) {
+    struct socket *s = arg;
+    if (joined->status) socket_close(s, SOCKET_UNAVAILABLE, "unavailable");
+    socket_unref(s);
+}
+
+/* One that cannot be in all its rooms would miss messages without knowing. */
+static bool join(struct socket *s, struct slice room) {
+    if (channel_name_error(s->site, room)) return true;
+    if (!hub_subscribe(s, room, NULL, on_joined, socket_ref(s))) return true;
+    socket_unref(s);
+    socket_close(s, SOCKET_UNAVAILABLE, "too many rooms");
+    return false;
+}
 
 static void join_rooms(struct socket *s, struct slice rooms) {
     struct json_value room;
-    while (json_next(&rooms, &room)) {
+    bool good = true;
+    while (good && json_next(&rooms, &room)) {
         struct text name = {0};
-        struct slice channel = json_string(room.raw, &name);
-        if (room.type == JSON_STRING && !channel_name_error(s->site, channel))
-            hub_subscribe(s, channel, NULL, on_member, NULL);
+        if (room.type == JSON_STRING) good = join(s, json_string(room.raw, &name));
         text_fini(&name);
     }
 }
@@ -526,7 +538,7 @@ static void take_places(struct push_client *c, struct slice rooms) {
     struct slice rest = rooms, name = push_device_name(c->socket->handshake, &device);
     while (json_next(&rest, &item)) {
         struct slice user = json_string(item.raw, &room);
-        if (item.type == JSON_STRING && is_user(c->socket->site, user) &&
+        if (item.type == JSON_STRING && push_is_user(c->socket->site, user) &&
             !name_for(c, user).p)
             place_open(c, user, name, rooms);
     }
@@ -535,15 +547,17 @@ static void take_places(struct push_client *c, struct slice rooms) {
 }
 
 void push_client_enter(struct socket *s) {
-    if (!s->site->conf->push.user_room_prefix || s->push || !s->auth) return;
+    const struct push_conf *conf = &s->site->conf->push;
+    if ((!conf->user_room_prefix && !conf->auth_url) || s->push || !s->auth) return;
     struct json_value rooms = json_member(buf_slice(s->auth), SLICE("rooms"));
     if (rooms.type != JSON_ARRAY) return;
+    join_rooms(s, rooms.raw);
+    if (!conf->user_room_prefix || !s->dialect->call || !queue_of(s->site)) return;
     struct push_client *c = s->push = mem_new(sizeof *c);
     c->socket = s;
     list_init(&c->places);
     list_init(&c->deliveries);
-    join_rooms(s, rooms.raw);
-    if (s->dialect->call && queue_of(s->site)) take_places(c, rooms.raw);
+    take_places(c, rooms.raw);
 }
 
 void push_client_leave(struct socket *s) {

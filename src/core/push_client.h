@@ -23,6 +23,9 @@ void push_client_told(struct site *site, struct slice word);
 /* Tells the store of all devices that are here that they still are. */
 void push_client_touch(struct site *site);
 
+/* Whether a room is a user. */
+bool push_is_user(const struct site *site, struct slice room);
+
 /* Whether one of these rooms (JSON, checked) is a user; true where the site has none. */
 bool push_has_user(const struct site *site, struct slice rooms);
 
