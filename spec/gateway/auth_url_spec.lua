@@ -31,6 +31,7 @@ setup(function()
   b = backend.start()
   g = gateway.start { gateway = { admin = { listen = "127.0.0.1:0" } }, sites = {
     shop = site(), users = site { user_room_prefix = "user_", public_channel = "public" },
+    told = site { user_room_prefix = "user_", public_channel = "public", update_user_url = b.url .. "/users/:id?of=site" },
     undefined = site { missing = "undefined", auth_scheme = "Token" }, hasty = site { auth_timeout = "100ms" },
     away = site { auth_url = "http://127.0.0.1:1/" },
   } }
@@ -81,6 +82,23 @@ describe("push.auth_url", function()
       headers = { ["Content-Type"] = "application/json" }, body = json.encode { rooms = "staff", event = "e", args = { 1 } } })
     assert.equal("OK", answer.body)
     assert.equal('2/users,0["e",1]', c:receive())
+    c:close()
+  end)
+
+  it("has a user's coming and going told to push.update_user_url", function()
+    local c = socketio.open(g, { query = "&meta=app" })
+    c:join("/told", { token = '200 ["user_5_admin","public","staff"]' })
+    c:receive()
+    local function told(n) return wait.for_true(function() return b:told()[n] end) end
+    local came = told(1)
+    assert.same({ "PUT", "/users/5?of=site", "Bearer 200 [\"user_5_admin\",\"public\",\"staff\"]", "app", "application/json" },
+      { came.method, came.target, came.headers.authorization, came.headers["x-meta"], came.headers["content-type"] })
+    local body = json.decode(came.body)
+    assert.equal("5", body.id)
+    assert.truthy(body.user.last_connected:find "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$")
+    c:send "1/told,"
+    assert.is_string(json.decode(told(2).body).user.last_disconnected)
+    assert.equal(2, #b:told()) -- the public channel is nobody
     c:close()
   end)
 

@@ -73,6 +73,7 @@ local PATHS = {
 
 local function respond(c, request)
   say("request " .. request.method .. " " .. request.target)
+  if request.method == "PUT" then say("put " .. json.encode(request)) end
   local status = request.path:match("^/status/(%d+)$")
   if status then return answer(tonumber(status), request.method == "HEAD" and "" or "status " .. status) end
   local size = request.path:match("^/size/(%d+)$")

@@ -457,6 +457,14 @@ static void go_on(struct push_client *c, struct slice user) {
                          site->limits->batch_bytes, on_entered, p);
 }
 
+/* The public channel is nobody. */
+static void tell_user(const struct place *p, bool here) {
+    struct socket *s = p->client->socket;
+    const char *public = s->site->conf->push.public_channel;
+    if (!s->site->tell_user || (public && slice_is(p->device->user, public))) return;
+    s->site->tell_user(s, p->device->user, here);
+}
+
 static struct device_here *device_open(struct site *site, struct slice user, struct slice name) {
     struct device_here *d = device_find(site, user, name);
     if (d) return d;
@@ -481,6 +489,7 @@ static void place_open(struct push_client *c, struct slice user, struct slice na
     list_init(&p->held);
     list_push(&c->places, &p->in_client);
     list_push(&p->device->places, &p->in_device);
+    tell_user(p, true);
     const struct device device = {p->device->user, p->device->name};
     queue_of(site)->enter(site->core->store, site, &device, rooms, &bounds, site->limits->batch_messages,
                           site->limits->batch_bytes, on_entered, p);
@@ -493,6 +502,7 @@ static void place_close(struct place *p) {
     struct site *site = p->client->socket->site;
     struct device_here *d = p->device;
     struct queue_bounds bounds = push_bounds(site);
+    tell_user(p, false);
     list_remove(&p->in_client);
     list_remove(&p->in_device);
     p->client = NULL;

@@ -5,11 +5,12 @@
 #include "core/site.h"
 #include "net/net.h"
 
-/* What the gateway itself asks of a site's backend: push.auth_url judges its logins. */
+/* What the gateway itself asks of a site's backend: push.auth_url judges its logins,
+ * push.update_user_url hears of users that come and go. */
 
 struct tls_context;
 
-/* Has push.auth_url judge the site's logins, where its conf has one. tls (NULL: https cannot be had)
+/* Has them asked and told, where the site's conf names them. tls (NULL: https cannot be had)
  * is borrowed. */
 void backend_open(struct site *site, struct net *net, struct tls_context *tls);
 
