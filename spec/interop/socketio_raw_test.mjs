@@ -94,6 +94,13 @@ for (const age of ["4", "3"]) {
           assert.equal(await raw.outcome(), expected(outcome, differs));
         });
       }
+      await t.test("half of a binary event, and the end", async (t) => {
+        const raw = await openRaw(t, age, server.url, way);
+        await raw.enter();
+        raw.send('52-["echo",{"_placeholder":true,"num":0}]', BYTES);
+        raw.close();
+        await within(raw.closed, "the close");
+      });
       assert.deepEqual(await bystander.call("echo", "still here"), ["still here"]);
     });
   }

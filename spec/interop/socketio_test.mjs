@@ -282,6 +282,43 @@ for (const version of VERSIONS) {
         assert.deepEqual(await hear("red", []), { ...nothing, a: [said] });
       });
 
+      await t.test("hears what a handler says before its ack", async (t) => {
+        const client = await come(t);
+        const order = [];
+        client.socket.on("back", (n) => order.push(n));
+        for (const n of numbers(3)) client.socket.emit("back", n, BYTES, () => order.push(`ack ${n}`));
+        await client.call("echo");
+        assert.deepEqual(order.filter(Number), numbers(3));
+        for (const n of numbers(3)) assert.ok(order.indexOf(n) < order.indexOf(`ack ${n}`), String(order));
+        assert.equal(order.length, 6);
+      });
+
+      await t.test("gets bytes of two namespaces at once, which do not mix", async (t) => {
+        const root = (await come(t)).hear("back", "said");
+        const chat = (await root.in("/chat").entered()).hear("back", "said");
+        for (const n of numbers(20)) {
+          root.socket.emit("back", n, { of: "root", bytes: Buffer.alloc(n, 1) }, Buffer.from("r"));
+          if (n % 4 === 0) chat.socket.emit("all", n, [Buffer.alloc(n, 2)]);
+          chat.socket.emit("back", n, { of: "chat", bytes: Buffer.alloc(n, 3) }, Buffer.from("c"));
+        }
+        for (const [who, of, fill, mark] of [[root, "root", 1, "r"], [chat, "chat", 3, "c"]]) {
+          const all = await who.events.takeAll(25);
+          const backs = numbers(20).map((n) => ["back", n, { of, bytes: Buffer.alloc(n, fill) }, Buffer.from(mark)]);
+          assert.deepEqual(all.filter(([name]) => name === "back"), backs);
+          const said = numbers(5).map((n) => ["said", 4 * n, [Buffer.alloc(4 * n, 2)]]);
+          assert.deepEqual(all.filter(([name]) => name === "said"), said);
+        }
+      });
+
+      await t.test("says a last thing and goes", async (t) => {
+        const watcher = (await come(t)).hear("said", "gone");
+        await watcher.call("join", "watch:bob");
+        const client = await come(t, { namespace: "/chat", given: { name: "bob" } });
+        client.socket.emit("all", "so long", BYTES);
+        client.socket.disconnect();
+        assert.deepEqual(await watcher.events.takeAll(2), [["said", "so long", BYTES], ["gone", "client namespace disconnect"]]);
+      });
+
       await t.test("is in no room of another site", async (t) => {
         const one = (await come(t)).hear("said");
         const two = (await one.in("/sio2").entered()).hear("said");
