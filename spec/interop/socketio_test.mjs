@@ -524,3 +524,21 @@ test("a client of the token dialect is in the same room", { skip: isReference &&
   for (const each of all) assert.deepEqual(await each.events.take(), ["said", 1, [null]]);
   assert.deepEqual(await other.messages.take(), ["room", { event: "said", args: [1, [null]] }]);
 });
+
+test("a channel with a name of the protocol's does no harm", { skip: isReference && "there are none" }, async (t) => {
+  const server = await startServer(t);
+  const all = await enterAll(t, server.url);
+  for (const name of ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]) {
+    for (const each of all) {
+      each.hear(`moonlatch:${name}`);
+      await each.call("join", name);
+    }
+    await all[0].call("publish", name, { of: name });
+    for (const each of all) assert.deepEqual(await each.events.take(), [`moonlatch:${name}`, { of: name }]);
+  }
+  for (const each of all) {
+    assert.deepEqual(await each.call("echo", 1), [1]);
+    assert.equal(each.connects.items.length, 1);
+    assert.equal(each.disconnects.items.length + each.refusals.items.length, 0);
+  }
+});

@@ -79,7 +79,18 @@ static void add_offset(struct text *t, const struct position *at) {
     text_format(t, ",\"%s-%llu\"]", at->epoch, (unsigned long long)at->offset);
 }
 
-/* A publish is an event with the channel's name. */
+/* A publish is an event with the channel's name. One that is the protocol's own would be taken for
+ * what it says, or end the connection. */
+static void add_publish(struct text *t, const struct msg *m) {
+    text_char(t, '[');
+    if (sio_is_reserved(m->channel))
+        text_format(t, "\"moonlatch:%.*s\"", (int)m->channel.n, m->channel.p);
+    else json_quote(t, m->channel);
+    text_char(t, ',');
+    text_add(t, buf_slice(m->body));
+    text_char(t, ']');
+}
+
 static struct buf *render(const struct msg *m, const struct socket *s) {
     struct text t = {0};
     bool binary = m->attachments.count;
@@ -90,11 +101,7 @@ static struct buf *render(const struct msg *m, const struct socket *s) {
                   json_member(buf_slice(m->body), SLICE("args")).raw);
         if (!s->session->eio3) add_offset(&t, &m->logged);
     } else {
-        text_char(&t, '[');
-        json_quote(&t, m->channel);
-        text_char(&t, ',');
-        text_add(&t, buf_slice(m->body));
-        text_char(&t, ']');
+        add_publish(&t, m);
     }
     return text_take(&t);
 }
