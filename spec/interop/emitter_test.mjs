@@ -5,21 +5,22 @@
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { test } from "node:test";
-import { encode as encodeMsgpack } from "@msgpack/msgpack";
+import * as standard from "@msgpack/msgpack";
 import { Emitter } from "@socket.io/redis-emitter";
 import { startGateway } from "./gateway.mjs";
 import { startRedis } from "./redis.mjs";
-import { begin, plain } from "./socketio/clients.mjs";
+import { begin } from "./socketio/clients.mjs";
 import { within } from "./wait.mjs";
 
 const require = createRequire(import.meta.url);
 const { createClient } = require("redis");
-const ENCODERS = { "notepack.io 3": require("notepack.io").encode, "notepack.io 2": require("notepack.io-2").encode, "@msgpack/msgpack": (value) => Buffer.from(encodeMsgpack(value)) };
+const CODECS = { "notepack.io 3": require("notepack.io"), "notepack.io 2": require("notepack.io-2"), "@msgpack/msgpack": standard };
+const { encode } = CODECS["notepack.io 3"];
 
-// Each as (redis, key) -> an emitter of "/", with of(namespace).
-const old = (library) => (redis, key) => require(library)(redis, { key });
+// Each as redis -> an emitter of "/", with of(namespace).
+const old = (library) => (redis) => require(library)(redis);
 const EMITTERS = {
-  "@socket.io/redis-emitter 5": (redis, key) => new Emitter(redis, { key }),
+  "@socket.io/redis-emitter 5": (redis) => new Emitter(redis),
   "socket.io-emitter 3": old("socket.io-emitter"),
   "socket.io-emitter 2": old("socket.io-emitter-2"),
   "socket.io-emitter 1": old("socket.io-emitter-1"),
@@ -30,9 +31,11 @@ const SCRIPT = `return { events = {
   tell = function(socket, ...) socket:emit(...) return true end,
 } }`;
 
+const LIMITS = `drain_timeout = "1s", drain_spread = 0, published_message = "4M", send_buffer_hard = "64M"`;
+
 function files(port, emitter) {
   return {
-    "conf/gateway.lua": `return { store = "redis://127.0.0.1:${port}", limits = { drain_timeout = "1s", drain_spread = 0 } }`,
+    "conf/gateway.lua": `return { store = "redis://127.0.0.1:${port}", limits = { ${LIMITS} } }`,
     "conf/sites/one.lua": `return { socketio = { namespaces = { "/", "/chat" }, auth = "none", emitter = ${emitter} } }`,
     "conf/sites/deaf.lua": `return { socketio = { namespaces = { "/deaf" }, auth = "none" } }`,
     "scripts/one/init.lua": SCRIPT,
@@ -63,10 +66,11 @@ class Fleet {
 
 // Two gateways on one Redis, subscribed, and a connection to it.
 async function startFleet(t, emitter = "true", channel = "socket.io#/#") {
+  let redis;
+  t.after(() => redis?.end(true)); // before its server ends
   const port = await startRedis(t);
   const gateways = [await startGateway(t, { files: files(port, emitter) }), await startGateway(t, { files: files(port, emitter) })];
-  const redis = createClient({ port, host: "127.0.0.1", return_buffers: false });
-  t.after(() => redis.end(true));
+  redis = createClient({ port, host: "127.0.0.1" });
   const fleet = new Fleet(redis, gateways.map(({ url }) => url));
   // they listen when it has two receivers; an empty message is none
   await within((async () => {
@@ -151,7 +155,7 @@ test("another prefix, and sites that do not listen", async (t) => {
   const mine = new Emitter(fleet.redis, { key: "my*app" });
   const member = await fleet.member(t, 0), deaf = await fleet.member(t, 1, [], { namespace: "/deaf" });
   new Emitter(fleet.redis).emit("ev", "another prefix");
-  await fleet.publish("myXapp#/#", ENCODERS["notepack.io 3"](["emitter", { type: 2, data: ["ev", "a pattern"], nsp: "/" }, {}]));
+  await fleet.publish("myXapp#/#", encode(["emitter", { type: 2, data: ["ev", "a pattern"], nsp: "/" }, {}]));
   mine.of("/deaf").emit("ev", "deaf");
   mine.emit("ev", "mine");
   assert.deepEqual(await heard(mine, [member]), [[["mine"]]]);
@@ -161,7 +165,7 @@ test("another prefix, and sites that do not listen", async (t) => {
 
 test("what servers say, and what is none, is left out", async (t) => {
   const fleet = await startFleet(t);
-  const member = await fleet.member(t, 0, ["a"]), { "notepack.io 3": encode } = ENCODERS;
+  const member = await fleet.member(t, 0, ["a"]);
   const event = (...args) => ({ type: 2, data: ["ev", ...args], nsp: "/" });
   const rows = [
     ["socket.io#/#", encode(["Xy12ab", event("a server's"), { rooms: [] }])],
@@ -199,32 +203,38 @@ const LEAVES = [null, true, false, 0, 1, 127, 128, 255, 256, 65535, 65536, 2 ** 
   "y".repeat(70000), new Date(0), new Date(1583022464125), new Date(253402300800000), new Date(2 ** 34 * 1000)];
 const KEYS = ["a", "b c", "", "7", "-1", "ключ", "\"", "constructor", "k".repeat(40)];
 
-function value(below, depth) {
+// Clients take ten attachments; left counts how many more there may be.
+function value(below, left, depth) {
   const pick = (list) => list[below(list.length)];
   const kind = below(depth ? 8 : 5);
-  if (kind < 4) return pick(LEAVES);
-  if (kind === 4) return Buffer.from(Array.from({ length: below(4) ? below(20) : 300 }, () => below(256)));
-  const values = Array.from({ length: below(8) ? below(5) : 20 }, () => value(below, depth - 1));
+  if (kind < 4 || (kind === 4 && !left.attachments)) return pick(LEAVES);
+  if (kind === 4) {
+    left.attachments--;
+    return Buffer.from(Array.from({ length: below(4) ? below(20) : 300 }, () => below(256)));
+  }
+  const values = Array.from({ length: below(8) ? below(5) : 20 }, () => value(below, left, depth - 1));
   return kind === 5 ? values : Object.fromEntries(values.map((inner, i) => [KEYS[i] ?? `more${i}`, inner]));
 }
 
 // What JavaScript's JSON makes of it, but for bytes.
 function asSent(item) {
-  if (Buffer.isBuffer(item)) return item;
+  if (ArrayBuffer.isView(item)) return Buffer.from(item);
   if (Array.isArray(item)) return item.map(asSent);
   if (item === null || typeof item !== "object" || item instanceof Date) return JSON.parse(JSON.stringify(item));
   return Object.fromEntries(Object.entries(item).map(([key, inner]) => [key, asSent(inner)]));
 }
 
-for (const [name, encode] of Object.entries(ENCODERS)) {
-  test(`${name}: many values come as they were`, async (t) => {
+for (const [name, codec] of Object.entries(CODECS)) {
+  test(`${name}: many values come as it reads them itself`, async (t) => {
     const fleet = await startFleet(t);
     const member = await fleet.member(t, 0), below = randomBelow(7);
     for (let round = 0; round < 300; round++) {
-      const args = Array.from({ length: 1 + below(4) }, () => value(below, 4));
-      await fleet.publish("socket.io#/#", Buffer.from(encode(["emitter", { type: 2, data: ["ev", ...args], nsp: "/" }, { rooms: [], flags: {} }])));
+      const left = { attachments: 10 };
+      const args = Array.from({ length: 1 + below(4) }, () => value(below, left, 4));
+      const message = Buffer.from(codec.encode(["emitter", { type: 2, data: ["ev", ...args], nsp: "/" }, { rooms: [], flags: {} }]));
+      await fleet.publish("socket.io#/#", message);
       const [, ...came] = await member.events.take();
-      assert.deepEqual(plain(came), asSent(args), `round ${round}`);
+      assert.deepEqual(came, asSent(codec.decode(message)[1].data.slice(1)), `round ${round}`);
     }
   });
 }
