@@ -57,6 +57,20 @@ class Fleet {
     return member;
   }
 
+  // Both listen when it has two receivers; an empty message is none.
+  listening(channel) {
+    return within((async () => {
+      while (await this.publish(channel, "") < 2) await new Promise(setImmediate);
+    })(), "both gateways to listen");
+  }
+
+  // The answer of a command.
+  ask(...words) {
+    return within(new Promise((done, fail) => {
+      this.redis.send_command(words[0], words.slice(1), (error, answer) => (error ? fail(error) : done(answer)));
+    }), words[0]);
+  }
+
   publish(channel, payload) {
     return within(new Promise((done, fail) => {
       this.redis.publish(channel, payload, (error, count) => (error ? fail(error) : done(count)));
@@ -72,10 +86,7 @@ async function startFleet(t, emitter = "true", channel = "socket.io#/#") {
   const gateways = [await startGateway(t, { files: files(port, emitter) }), await startGateway(t, { files: files(port, emitter) })];
   redis = createClient({ port, host: "127.0.0.1" });
   const fleet = new Fleet(redis, gateways.map(({ url }) => url));
-  // they listen when it has two receivers; an empty message is none
-  await within((async () => {
-    while (await fleet.publish(channel, "") < 2) await new Promise(setImmediate);
-  })(), "both gateways to listen");
+  await fleet.listening(channel);
   return fleet;
 }
 
@@ -161,6 +172,16 @@ test("another prefix, and sites that do not listen", async (t) => {
   assert.deepEqual(await heard(mine, [member]), [[["mine"]]]);
   assert.deepEqual(await deaf.call("tell", "ev", "itself"), [true]);
   assert.deepEqual(await deaf.events.take(), ["ev", "itself"]);
+});
+
+test("gateways whose subscriptions are lost listen again, uncounted", async (t) => {
+  const fleet = await startFleet(t), emitter = new Emitter(fleet.redis);
+  const members = [await fleet.member(t, 0, ["a"]), await fleet.member(t, 1, ["a"])];
+  assert.equal(await fleet.ask("CLIENT", "KILL", "TYPE", "pubsub"), 2);
+  await fleet.listening("socket.io#/#");
+  emitter.to("a").emit("ev", "again");
+  assert.deepEqual(await heard(emitter, members), [[["again"]], [["again"]]]);
+  assert.deepEqual(await fleet.ask("PUBSUB", "NUMSUB", "socket.io#/#"), ["socket.io#/#", 0]);
 });
 
 test("what servers say, and what is none, is left out", async (t) => {
