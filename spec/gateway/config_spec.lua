@@ -52,6 +52,8 @@ local BROKEN_SITES = {
   { one_endpoint "dialect = 'broker'", '2: endpoints[1].dialect must be "token", "raw" or "socketio", not "broker"' },
   { one_endpoint "dialect = 'socketio'", '2: endpoints[1].dialect "socketio" is for transport "engineio" only' },
   { "return { script = false,\nsocketio = { namespaces = { 'chat' } } }", '2: socketio.namespaces must be a namespace such as "/chat"' },
+  { "return { script = false,\nsocketio = { emitter = 7 } }", "2: socketio.emitter must be true, false or a text, not 7" },
+  { "return { script = false,\nsocketio = { emitter = '' } }", "2: socketio.emitter must not be empty" },
   { "return { script = false,\nsocketio = { auth = 'no' } }", '2: socketio.auth must be "token", "request" or "none", not "no"' },
   { one_endpoint "compress = { window_bits = 8 }", "2: endpoints[1].compress.window_bits must be from 9 to 15, not 8" },
   { one_endpoint "max_message = '17M'", '2: endpoints[1].max_message must be from 16 to "16M", not "17M"' },

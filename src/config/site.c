@@ -429,7 +429,7 @@ static const struct key site_keys[] = {
      .offset = SITE(socketio.recovery_messages), .standard = 1000, .least = 1, .greatest = 1000000,
      .help = "events that are kept for those, of the whole site"},
     {.name = "socketio.emitter", .type = &key_emitter, .offset = SITE(socketio.emitter),
-     .help = "true, or the prefix: events of backends' redis emitters on the same Redis come too"},
+     .help = "true, or the prefix: events of backends' redis emitters on the same Redis come too; default off"},
     {.name = "token", .type = &key_token, .offset = SITE(token.path),
      .help = "the route that issues login tokens: a table, or false for none"},
     {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",
