@@ -85,7 +85,12 @@ return {
     -- live = "/health/live",
     -- Path that answers 200 while it takes clients, or "off".
     -- ready = "/health/ready",
+    -- Path that answers 200 as backends of the push service know it, or "off".
+    -- check = "/healthcheck",
   },
+
+  -- Path of the push service, for the sites that have a push.api_key, or "off".
+  -- send = "/send",
 
   limits = {
     -- Limits per address count loopback and private addresses too.
@@ -213,6 +218,32 @@ return {
     -- sio_namespaces = 4,
     -- Binary attachments of one packet; 0 to 1000.
     -- sio_attachments = 10,
+
+    -- ---- the push service ----
+    -- Body of a POST /send; "1K" to "16M".
+    -- push_body = "100K",
+    -- POST /send with one API key per second; then 429; 1 to 10000000 or "off".
+    -- push_rate = 500,
+    -- And how many at once; 1 to 10000000.
+    -- push_burst = 1000,
+    -- What was sent with an idempotency key is not sent again; "1s" to "1d".
+    -- idempotency_ttl = "5m",
+    -- Of those that are kept; then the oldest goes; 1 to 10000000.
+    -- idempotency_keys = 10000,
+    -- That wait for a user's device; then they are given up for one resync; 1 to 1000000.
+    -- queue_messages = 1000,
+    -- Of them; "1K" to "1G".
+    -- queue_bytes = "1M",
+    -- Of a user; then the one that has been away for longest goes; 1 to 10000.
+    -- queue_devices = 8,
+    -- In one batch; the next follows its ack; 1 to 10000.
+    -- batch_messages = 100,
+    -- Of them; "1K" to "16M".
+    -- batch_bytes = "256K",
+    -- For a device to acknowledge a message; then it is sent again; "100ms" to "1h".
+    -- ack_timeout = "30s",
+    -- Messages of a device that are on their way; 1 to 100000.
+    -- unacked = 100,
 
     -- ---- tokens and authentication ----
     -- A socket that has not authenticated is closed; "100ms" to "10m".

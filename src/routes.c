@@ -31,6 +31,10 @@ static bool serve_health(const struct routes *routes, struct request *r) {
         http_reply(r, 200, plain_headers, SLICE("ok\n"));
         return true;
     }
+    if (is_path(r, routes->config->check_path)) {
+        http_reply(r, 200, plain_headers, SLICE("ok"));
+        return true;
+    }
     if (is_path(r, routes->config->ready_path)) {
         bool draining = routes->core->draining;
         http_reply(r, draining ? 503 : 200, plain_headers,

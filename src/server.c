@@ -81,6 +81,7 @@ static void worker_init(struct worker *w, const struct config *config) {
     w->metrics = metrics_new();
     net_init(&w->net, w->loop, w->log, w->metrics, &w->random, &config->limits);
     w->net.count_private = config->count_private;
+    w->net.send_path = config->send_path;
     w->net.trusted = config->trusted_proxies;
     w->net.trusted_count = config->trusted_count;
     w->core = (struct core){.loop = w->loop,

@@ -63,6 +63,27 @@ local BROKEN_SITES = {
     '1: endpoints[1].transport must be "websocket", "sockjs" or "engineio", not "grpc"' },
 }
 
+local function push(rest) return "return { script = false,\npush = { " .. rest .. " } }" end
+
+for _, case in ipairs {
+  { push "api_key = '54321'", "2: push.api_key must have 32 characters or more" },
+  { push "weak_api_key = true, api_key = 'no tab\\t'", "2: push.api_key must be printable characters without spaces" },
+  { push "api_key = true", "2: push.api_key must be printable characters without spaces" },
+  { push "weak_api_key = true, api_key = { a = 'b' }", "2: push.api_key must be a list of texts" },
+  { push "auth_url = 'example.com'", '2: push.auth_url must be a URL such as "https://example.com/auth", without a password, not "example.com"' },
+  { push "auth_url = 'http://a:b@c/'", "2: push.auth_url must be a URL such as" },
+  { push "auth_scheme = 'Bearer x'", '2: push.auth_scheme must be a word such as "Bearer", not "Bearer x"' },
+  { push "auth_timeout = '1ms'", '2: push.auth_timeout must be from "10ms" to "10m", not "1ms"' },
+  { push "missing = 'null'", '2: push.missing must be "empty" or "undefined", not "null"' },
+  { push "user_room_prefix = 'user *'", "2: push.user_room_prefix must be printable ASCII, without spaces" },
+  { push "public_channel = 'public'", "2: push.public_channel has a meaning only with push.user_room_prefix" },
+  { push "update_user_url = 'http://a/users'", '2: push.update_user_url must have ":id" in it' },
+  { push "device_ttl = 'soon'", "2: push.device_ttl must be a duration" },
+  { push "device_ttl = 5,\nclient_ttl = 5", "3: push.client_ttl is the older name of push.device_ttl" },
+  { push "names = '_BATCH'", '2: push.names must be "_batch" or "batch", not "_BATCH"' },
+  { push "apiKey = 'x'", "2: unknown key 'push.apiKey'; did you mean 'api_key'?" },
+} do BROKEN_SITES[#BROKEN_SITES + 1] = case end
+
 local BROKEN_GATEWAYS = {
   { "return { lisen = ':0' }", "1: unknown key 'lisen'; did you mean 'listen'?" },
   { "return { listen = 'here' }", '1: listen must be an address such as' },
@@ -107,6 +128,20 @@ describe("moonlatch check", function()
   it("does not show a key that it refuses", function()
     local _, _, log = run("check", { gateway = "return { admin = { key = 'a secret' } }" })
     assert.falsy(log:find("a secret", 1, true), log)
+  end)
+
+  it("shows an API key neither when it refuses nor when it prints it", function()
+    local _, _, log = run("check", with_site "return { push = { api_key = { 'short-secret', 'no space' } } }")
+    assert.truthy(log:find("push.api_key must", 1, true), log)
+    assert.falsy(log:find("short", 1, true) or log:find("no space", 1, true), log)
+    local key = ("long-secret-"):rep(3)
+    local status, out = run("conf", with_site("return { push = { api_key = { '" .. key .. "', '" .. key .. "2' } } }"))
+    assert.equal(0, status)
+    assert.falsy(out:find("secret-", 1, true), out)
+    local printed = out:match "api_key = (%b{})"
+    assert.equal(2, select(2, printed:gsub("sha256:%x+", "")), printed)
+    local _, again = run("conf", with_site("return { push = { api_key = " .. printed .. " } }"))
+    assert.equal(out, again)
   end)
 
   it("names all mistakes of all files", function()

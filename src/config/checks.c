@@ -150,6 +150,28 @@ const char *check_url(char *text) {
     return good ? NULL : "must start with \"/\", \"http://\" or \"https://\"";
 }
 
+/* Names and passwords would end up in what is printed. */
+const char *check_backend(char *text) {
+    struct url url;
+    struct slice host;
+    unsigned port;
+    bool good = !strchr(text, '#') && url_parse(slice_of(text), &url) &&
+                (slice_is(url.scheme, "http") || slice_is(url.scheme, "https")) && !url.user.p &&
+                url_next_host(&url.hosts, &host, 80, &port) && !url.hosts.n;
+    return good ? NULL : "must be a URL such as \"https://example.com/auth\", without a password";
+}
+
+const char *check_scheme(char *text) {
+    return *text && all_in(text, "!#$%&'*+-.^_`|~") ? NULL : "must be a word such as \"Bearer\"";
+}
+
+const char *check_room(char *text) {
+    bool good = *text && strlen(text) <= 255 && *text != '$';
+    for (const char *p = text; *p; p++)
+        if (*p <= ' ' || *p > '~' || strchr("*?[]\\", *p)) good = false;
+    return good ? NULL : "must be printable ASCII, without spaces and * ? [ ] \\";
+}
+
 /* A list of subprotocols in one text, kept without spaces: "chat,v2". */
 const char *check_protocols(char *text) {
     struct slice rest = slice_of(text), part;

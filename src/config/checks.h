@@ -17,6 +17,9 @@ const char *check_transport(char *text);
 const char *check_dialect(char *text);
 const char *check_namespace(char *text);
 const char *check_url(char *text);       /* of a script, for a page of ours */
+const char *check_backend(char *text);   /* the URL of one: "https://example.com/auth" */
+const char *check_scheme(char *text);    /* of an Authorization header */
+const char *check_room(char *text);      /* a channel's name, or how it begins */
 const char *check_protocols(char *text); /* subprotocols, "a, b" */
 
 #endif

@@ -175,6 +175,12 @@ static const struct key gateway_keys[] = {
     {.name = "health.ready", .type = &key_maybe, .offset = GATEWAY(ready_path),
      .text = "/health/ready", .check = check_path,
      .help = "path that answers 200 while it takes clients, or \"off\""},
+    {.name = "health.check", .type = &key_maybe, .offset = GATEWAY(check_path),
+     .text = "/healthcheck", .check = check_path,
+     .help = "path that answers 200 as backends of the push service know it, or \"off\""},
+    {.name = "send", .type = &key_maybe, .offset = GATEWAY(send_path), .text = "/send",
+     .check = check_path,
+     .help = "path of the push service, for the sites that have a push.api_key, or \"off\""},
     {.name = "limits.count_private", .type = &key_bool, .offset = GATEWAY(count_private),
      .help = "limits per address count loopback and private addresses too"},
 #define LIMIT(name, kind, standard, least, greatest, scope, help)                                  \

@@ -38,6 +38,8 @@ struct config {
     char *metrics_path;       /* served at the admin address only; NULL: off */
     char *live_path;          /* served at every address, before any site; NULL: off */
     char *ready_path;
+    char *check_path;         /* the same as live_path, where clients of the push service look */
+    char *send_path;          /* the push service's route, for all sites; NULL: off */
     char *conf_dir;           /* what was read */
     char *scripts_dir;        /* holds a folder for each site; NULL when there is none */
     char *library_dir;        /* holds moonlatch/ */

@@ -5,6 +5,7 @@
 #include "config/checks.h"
 #include "config/options.h"
 #include "config/paths.h"
+#include "config/push.h"
 
 /* A site's conf file: its table of keys, that of its endpoints, and what no single key can tell:
  * limits above the gateway's, defaults that come from other keys, paths that stand twice, folders
@@ -360,6 +361,12 @@ static bool same_as_gateway(const struct printer *p, const struct key *key, cons
            limit_at(&p->config->limits, offset);
 }
 
+/* A second name of another key. */
+static bool always(const struct printer *p, const struct key *key, const void *object) {
+    (void)p, (void)key, (void)object;
+    return true;
+}
+
 #define ROW_SITE(name, kind, standard, least, greatest, help)                                      \
     {"limits." #name, KEY_##kind, SITE_LIMIT(name), standard, least, greatest, help,               \
      "the gateway's", NULL, same_as_gateway},
@@ -398,6 +405,42 @@ static const struct key site_keys[] = {
      .help = "CORS headers for listed origins"},
     {.name = "token.reauth", .type = &key_bool, .offset = SITE(token.reauth),
      .help = "a second auth message replaces the data of the first"},
+    {.name = "push.api_key", .type = &key_api_keys, .offset = SITE(push.api_keys),
+     .help = "opens POST /send: a text, or several while one takes the place of another; default: none, nothing does"},
+    {.name = "push.api_key_in_query", .type = &key_bool, .offset = SITE(push.api_key_in_query),
+     .standard = true, .help = "take it from the query, ?apiKey=, and not from headers alone"},
+    {.name = "push.weak_api_key", .type = &key_bool, .offset = SITE(push.weak_api_key),
+     .help = "a key may have less than 32 characters"},
+    {.name = "push.auth_url", .type = &key_maybe, .offset = SITE(push.auth_url),
+     .check = check_backend,
+     .help = "a backend that judges logins instead of the script, and names the client's rooms; default \"off\""},
+    {.name = "push.auth_scheme", .type = &key_text, .offset = SITE(push.auth_scheme),
+     .text = "Bearer", .check = check_scheme,
+     .help = "what stands before the client's token in the Authorization header"},
+    {.name = "push.auth_timeout", .type = &key_time, .offset = SITE(push.auth_timeout_ms),
+     .standard = 10000, .least = 10, .greatest = 600000, .help = "for its answer"},
+    {.name = "push.missing", .type = &key_either, .offset = SITE(push.say_undefined),
+     .text = "empty|undefined",
+     .help = "how a token or meta that the client does not give is sent"},
+    {.name = "push.user_room_prefix", .type = &key_maybe, .offset = SITE(push.user_room_prefix),
+     .check = check_room,
+     .help = "rooms that begin with it are users, whose messages wait until they are acknowledged; default \"off\""},
+    {.name = "push.public_channel", .type = &key_maybe, .offset = SITE(push.public_channel),
+     .check = check_room, .help = "this room is a user as well, of anybody; default \"off\""},
+    {.name = "push.update_user_url", .type = &key_maybe, .offset = SITE(push.update_user_url),
+     .check = check_backend,
+     .help = "is told with PUT when a user comes or goes; \":id\" in it is the user's; default \"off\""},
+    {.name = "push.device_ttl", .type = &key_time, .offset = SITE(push.device_ttl_ms),
+     .standard = 3600000, .greatest = 31536000000,
+     .help = "what waits for a device is kept for so long after it left; 0: for ever"},
+    {.name = "push.client_ttl", .type = &key_time, .offset = SITE(push.device_ttl_ms),
+     .standard = 3600000, .greatest = 31536000000, .omit = always,
+     .help = "the older name of device_ttl"},
+    {.name = "push.names", .type = &key_either, .offset = SITE(push.plain_names),
+     .text = "_batch|batch",
+     .help = "of the gateway's own events: _batch, _resync and _settings, or batch and resync"},
+    {.name = "push.resync", .type = &key_bool, .offset = SITE(push.resync),
+     .help = "every message is sent as with resync"},
     {.name = "options", .type = &key_options, .offset = SITE(options),
      .help = "any plain values: site.options in the script"},
     {.name = "libraries", .type = &key_texts, .offset = SITE(libraries), .check = check_library,
@@ -477,6 +520,7 @@ void config_site_read(struct reader *r, const struct config *config, const char 
     keys_read(r, site_keys, table, site);
     site_check_limits(r, config, conf_get(table, "limits"), site);
     config_channels_read(r, conf_get(table, "channels"), site);
+    config_push_check(r, conf_get(table, "push"), site);
     const struct conf_value *endpoints = conf_get(table, "endpoints");
     if (endpoints) endpoints_read(r, endpoints, site);
     else endpoints_standard(site);

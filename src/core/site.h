@@ -66,6 +66,24 @@ struct channel_conf {
     uint64_t history_ttl_ms; /* until so long after the last */
 };
 
+/* The push service of a site: POST /send, the login by HTTP, users and their devices
+ * (wire/socketio-webservice.md). */
+struct push_conf {
+    char **api_keys;        /* "sha256:" and 64 hexadecimal digits; none: nobody may send */
+    bool api_key_in_query;  /* taken from there too */
+    bool weak_api_key;      /* a key may be shorter than 32 characters */
+    char *auth_url;         /* judges logins instead of the script; NULL: none */
+    char *auth_scheme;      /* before the client's token: "Bearer" */
+    uint64_t auth_timeout_ms;
+    bool say_undefined;     /* a token or meta that a client does not give is sent as "undefined" */
+    char *user_room_prefix; /* rooms that begin with it are users; NULL: there are none */
+    char *public_channel;   /* this room is a user, too; NULL: none */
+    char *update_user_url;  /* is told who comes and goes, ":id" in it; NULL: nobody is */
+    uint64_t device_ttl_ms; /* what waits for a device that left is kept; 0: for ever */
+    bool plain_names;       /* "batch" and "resync" instead of "_batch" and "_resync" */
+    bool resync;            /* every message is sent as with resync */
+};
+
 struct site_conf {
     char *name;
     char *file;          /* where it was read, for messages */
@@ -89,6 +107,7 @@ struct site_conf {
     struct channel_conf *channels;
     size_t channel_count;
     struct token_conf token;
+    struct push_conf push;
     enum slow_policy slow;
     enum store_layout layout; /* names and forms in Redis */
     struct limits limits;

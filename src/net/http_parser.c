@@ -115,7 +115,7 @@ static int on_headers_complete(llhttp_t *llhttp) {
 
 static int on_body(llhttp_t *llhttp, const char *at, size_t n) {
     struct http_parser *p = llhttp->data;
-    if (n > p->limits->http_max_body - p->out->body.n) {
+    if (n > p->out->max_body - p->out->body.n) {
         p->refusal = &body_long;
         return HPE_USER;
     }
@@ -204,7 +204,7 @@ static enum parser_step feed_body(struct http_parser *p, struct slice data, size
     *used = p->body_complete ? (size_t)(llhttp_get_error_pos(&p->llhttp) - data.p) : data.n;
     assert(*used <= data.n);
     p->body_bytes += *used;
-    if (p->body_bytes / 2 > p->limits->http_max_body) return refuse(p, &body_long);
+    if (p->body_bytes / 2 > p->out->max_body) return refuse(p, &body_long);
     return p->body_complete ? PARSER_DONE : PARSER_MORE;
 }
 
@@ -229,6 +229,7 @@ struct http_parser *parser_new(struct http_parsed *out, const struct limits *lim
     p->llhttp.data = p;
     p->out = out;
     p->limits = limits;
+    out->max_body = limits->http_max_body;
     return p;
 }
 

@@ -29,6 +29,7 @@ struct http_parsed {
     bool chunked;
     bool upgrade_asked;      /* Connection: upgrade, with an Upgrade header */
     uint64_t content_length; /* 0: none */
+    uint64_t max_body;       /* at first http_max_body; may be changed when the head is complete */
 };
 
 /* Why a request is refused: the status, the text for the peer, the limit that was reached (NULL:

@@ -188,6 +188,11 @@ static const struct refusal *expect_read(const struct request *r) {
     return !expect.p || slice_ieq(expect, SLICE("100-continue")) ? NULL : &bad_expect;
 }
 
+static bool is_long_path(const struct request *r, const struct http *h) {
+    const char *path = h->conn->net->send_path;
+    return path && slice_is(r->path, path);
+}
+
 const struct refusal *request_read(struct exchange *x, const struct limits *limits) {
     struct request *r = &x->request;
     struct slice block = text_slice(&x->parsed.block);
@@ -202,7 +207,8 @@ const struct refusal *request_read(struct exchange *x, const struct limits *limi
     if (!target_read(r, c.host)) return &bad_target;
     if (!query_fits(r->query, limits)) return &query_many;
     if (c.cookie_bytes > limits->max_cookie_bytes) return &cookies_long;
-    if (x->parsed.content_length > limits->http_max_body) return &body_long;
+    if (is_long_path(r, x->http)) x->parsed.max_body = limits->push_body;
+    if (x->parsed.content_length > x->parsed.max_body) return &body_long;
     x->close = !keeps_alive(r);
     const struct refusal *why = upgrade_read(x);
     return why ? why : expect_read(r);

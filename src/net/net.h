@@ -28,6 +28,7 @@ struct net {
     size_t most;                /* max_connections, worked out at start */
     struct map peers;           /* private to peers.c: what each public address has open */
     bool count_private;         /* limits per address count private addresses too */
+    const char *send_path;      /* where bodies may be as long as push_body; NULL: nowhere */
     const struct cidr *trusted; /* proxies whose X-Forwarded-For is believed; borrowed */
     size_t trusted_count;
 
