@@ -3,6 +3,7 @@
 
 #include "admin.h"
 #include "script/script.h"
+#include "transport/send_route.h"
 #include "transport/token_route.h"
 #include "transport/transport.h"
 
@@ -42,6 +43,14 @@ static bool serve_health(const struct routes *routes, struct request *r) {
         return true;
     }
     return false;
+}
+
+/* The push service. An address of one site's own leads to that one. */
+static bool serve_send(const struct entrance *e, struct request *r) {
+    const char *path = e->routes->config->send_path;
+    if (!path || !slice_is(r->path, path) || !send_route_is_open(e->routes->core)) return false;
+    send_route_serve(e->routes->core, e->site ? e->site->site : NULL, r);
+    return true;
 }
 
 /* What there is at the moment; all other figures are counted as things happen. */
@@ -155,7 +164,7 @@ void routes_handle(void *arg, struct request *r) {
         serve_admin(e, r);
         return;
     }
-    if (serve_health(e->routes, r)) return;
+    if (serve_health(e->routes, r) || serve_send(e, r)) return;
     const struct route *route = e->site ? e->site : find_site(e->routes, r);
     if (!e->site && serve_shared(e->routes, route, r)) return;
     if (!route) {

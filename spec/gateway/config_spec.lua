@@ -70,7 +70,7 @@ for _, case in ipairs {
   { push "weak_api_key = true, api_key = 'no tab\\t'", "2: push.api_key must be printable characters without spaces" },
   { push "api_key = true", "2: push.api_key must be printable characters without spaces" },
   { push "weak_api_key = true, api_key = { a = 'b' }", "2: push.api_key must be a list of texts" },
-  { push "auth_url = 'example.com'", '2: push.auth_url must be a URL such as "https://example.com/auth", without a password, not "example.com"' },
+  { push "auth_url = 'a.b'", '2: push.auth_url must be a URL such as "https://example.com/auth", without a password, not "a.b"' },
   { push "auth_url = 'http://a:b@c/'", "2: push.auth_url must be a URL such as" },
   { push "auth_scheme = 'Bearer x'", '2: push.auth_scheme must be a word such as "Bearer", not "Bearer x"' },
   { push "auth_timeout = '1ms'", '2: push.auth_timeout must be from "10ms" to "10m", not "1ms"' },

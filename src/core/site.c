@@ -2,6 +2,7 @@
 #include "core/site.h"
 
 #include "core/hooks.h"
+#include "core/push.h"
 #include "core/session.h"
 #include "core/token.h"
 
@@ -54,6 +55,7 @@ void site_free(struct site *site) {
         map_remove(&site->core->namespaces, &site->namespaces[i].by_namespace);
     mem_free(site->namespaces);
     visitors_forget(site);
+    push_forget(site);
     map_fini(&site->sockets);
     map_fini(&site->channels);
     map_fini(&site->users);

@@ -149,6 +149,7 @@ struct site {
     uint64_t running;          /* RPCs of clients */
     uint64_t emissions; /* so far: private to emit.c */
     struct rate publishes;
+    struct push_state *push; /* private to push.c; NULL: nothing was sent yet */
     struct map visitors; /* what public addresses tried: private to token.c */
 };
 
