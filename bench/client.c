@@ -137,9 +137,23 @@ static void peer_login(struct peer *p) {
     peer_say(p, text);
 }
 
+/* 0{"sid":...} and then 40/bench,{"sid":...} */
+static void peer_join(struct peer *p, const char *payload, size_t size) {
+    if (p->state == PEER_GREETING && size && payload[0] == '0') {
+        p->state = PEER_LOGIN;
+        peer_say(p, "40/bench,");
+    } else if (p->state == PEER_LOGIN && size > 9 && !memcmp(payload, "40/bench,", 9)) {
+        peer_ready(p);
+    } else {
+        die("not let in: %.*s", (int)size, payload);
+    }
+}
+
 static void peer_message(struct peer *p, const char *payload, size_t size) {
     if (p->state == PEER_READY) {
         if (p->client->message) p->client->message(p, payload, size);
+    } else if (p->wire == WIRE_SOCKETIO) {
+        peer_join(p, payload, size);
     } else if (p->state == PEER_GREETING) {
         if (size != 1 || payload[0] != 'o') die("no open frame: %.*s", (int)size, payload);
         peer_login(p);

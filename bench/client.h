@@ -14,6 +14,7 @@ enum wire {
     WIRE_RAW,    /* WebSocket, ready when it is open */
     WIRE_PLAIN,  /* and logged in by an auth message */
     WIRE_SOCKJS, /* the same in SockJS frames, after the open frame */
+    WIRE_SOCKETIO, /* Engine.IO's packets, in the namespace /bench */
 };
 
 enum peer_state {

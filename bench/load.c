@@ -131,9 +131,11 @@ static void token_came(struct peer *p, const char *payload, size_t size) {
     run->token[36] = 0;
 }
 
+static bool has_token(enum wire wire) { return wire == WIRE_PLAIN || wire == WIRE_SOCKJS; }
+
 /* A token, or NULL where the wire needs none. */
 static const char *token_get(struct run *run) {
-    if (run->options.wire == WIRE_RAW) return NULL;
+    if (!has_token(run->options.wire)) return NULL;
     run->client.message = token_came;
     run->token[0] = 0;
     if (!run->http) run->http = peer_open(&run->client, WIRE_HTTP, NULL, NULL);
@@ -164,9 +166,10 @@ static void echo_came(struct peer *p, const char *payload, size_t size) {
 static void scenario_echo(struct run *run) {
     struct options *o = &run->options;
     char body[BODY_SIZE + 1], text[256];
-    body_make(body, o->wire == WIRE_RAW);
+    body_make(body, !has_token(o->wire));
     snprintf(text, sizeof text, "%s", body);
-    if (o->wire != WIRE_RAW)
+    if (o->wire == WIRE_SOCKETIO) snprintf(text, sizeof text, "42/bench,1[\"echo\",\"%s\"]", body);
+    else if (o->wire != WIRE_RAW)
         snprintf(text, sizeof text,
                  "{\"rpc\":\"echo\",\"req\":\"%s\",\"uuid\":\"@0000000000000000\"}", body);
     stamped_make(&run->message, o->wire, text);
@@ -195,7 +198,7 @@ static void delivery_came(struct peer *p, const char *payload, size_t size) {
 
 static void subscribed_came(struct peer *p, const char *payload, size_t size) {
     struct run *run = p->client->user;
-    if (!memmem(payload, size, "internal", 8)) die("not subscribed: %.*s", (int)size, payload);
+    if (!memmem(payload, size, "internal", 8) && !memmem(payload, size, "true", 4)) die("not subscribed: %.*s", (int)size, payload);
     run->missing--;
 }
 
@@ -204,7 +207,9 @@ static void subscribe(struct run *run) {
     if (run->options.wire == WIRE_RAW) return;
     run->missing = 1;
     run->client.message = subscribed_came;
-    peer_say(p, "{\"rpc\":\"_subscribe\",\"req\":{\"channel\":\"bench\"},\"uuid\":\"s\"}");
+    peer_say(p, run->options.wire == WIRE_SOCKETIO
+                    ? "42/bench,1[\"join\",\"bench\"]"
+                    : "{\"rpc\":\"_subscribe\",\"req\":{\"channel\":\"bench\"},\"uuid\":\"s\"}");
     peer_flush(p);
     while (run->missing) client_turn(&run->client, 1000);
 }
@@ -215,7 +220,8 @@ static void scenario_fanout(struct run *run) {
     char body[BODY_SIZE + 1], text[256];
     body_make(body, true);
     snprintf(text, sizeof text, "%s", body);
-    if (o->wire != WIRE_RAW)
+    if (o->wire == WIRE_SOCKETIO) snprintf(text, sizeof text, "42/bench,[\"say\",\"%s\"]", body);
+    else if (o->wire != WIRE_RAW)
         snprintf(
             text, sizeof text,
             "{\"rpc\":\"_publish\",\"req\":{\"channel\":\"bench\",\"data\":\"%s\"},\"uuid\":\"p\"}",
@@ -253,7 +259,7 @@ static void slot_start(struct slot *slot) {
     struct run *run = slot->run;
     struct options *o = &run->options;
     slot->started_ns = clock_ns();
-    if (o->wire == WIRE_RAW) {
+    if (!has_token(o->wire)) {
         slot->ws = peer_open(&run->client, o->wire, o->path, NULL);
         slot->ws->user = slot;
         return;
@@ -317,11 +323,12 @@ static enum wire wire_named(const char *name) {
     if (!strcmp(name, "raw")) return WIRE_RAW;
     if (!strcmp(name, "plain")) return WIRE_PLAIN;
     if (!strcmp(name, "sockjs")) return WIRE_SOCKJS;
-    die("no wire %s: raw, plain or sockjs", name);
+    if (!strcmp(name, "socketio")) return WIRE_SOCKETIO;
+    die("no wire %s: raw, plain, sockjs or socketio", name);
 }
 
 static const char usage[] =
-    "load idle|echo|fanout|connect --port PORT --pid PID [--wire raw|plain|sockjs] [--path PATH]\n"
+    "load idle|echo|fanout|connect --port PORT --pid PID [--wire raw|plain|sockjs|socketio] [--path PATH]\n"
     "     [--publish-path PATH] [--token-path PATH] [--conns N] [--flight N] [--seconds N]\n"
     "     [--cpu N] [--fresh yes]";
 

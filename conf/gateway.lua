@@ -54,6 +54,9 @@ return {
       -- eio3 = true,
       -- Set the cookie io, which sticky load balancers may look at.
       -- cookie = false,
+      -- Folder of the files that pages load from here, such as node_modules/socket.io-client/dist for
+      -- /socket.io/socket.io.js, or "off".
+      -- client = "off",
     },
   },
 

@@ -12,6 +12,7 @@
 
 #include "admin.h"
 #include "config/socket_path.h"
+#include "core/emit.h"
 #include "core/hub.h"
 #include "core/socket.h"
 #include "net/listener.h"
@@ -209,10 +210,12 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
     uint64_t budget_ms = w->serving ? conf->limits.script_reload : conf->limits.script_start;
     if (!script_load(route->site, &w->script_host, budget_ms, error)) return false;
     endpoints_open(w, route->site);
+    emit_open(route->site);
     return true;
 }
 
 static void site_close(struct route *route) {
+    emit_close(route->site);
     site_free(route->site);
     if (route->files) files_close(route->files);
 }

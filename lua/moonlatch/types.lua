@@ -266,6 +266,7 @@ function server:shutdown() end
 ---@field endpoint string
 ---@field handshake moonlatch.request made anew at each look
 ---@field created integer seconds since 1970
+---@field recovered boolean its Socket.IO client came back after a lost connection, and missed nothing
 ---@field channels string[] made anew at each look
 ---@field [string] any your own
 local socket = {}

@@ -5,8 +5,10 @@
 local figures = require "spec.support.figures"
 local fleet = require "spec.support.fleet"
 local gateway = require "spec.support.gateway"
+local http = require "spec.support.http"
 local json = require "dkjson"
 local socketio = require "spec.support.socketio"
+local tmp = require "spec.support.tmp"
 local token = require "spec.support.token"
 local wait = require "spec.support.wait"
 
@@ -375,6 +377,146 @@ describe("a client of Socket.IO", function()
   end)
 end)
 
+describe("the recovery of Socket.IO clients", function()
+  local RECOVERY = { chat = { socketio = { namespaces = { "/" }, recovery = "5s", recovery_messages = 5 } } }
+
+  -- A client that is in a room: what it was told when it got in.
+  local function in_room()
+    local c = open()
+    c.told = json.decode(c:connect():sub(2))
+    assert.equal("[true]", ack(c, 0, '20["join","room"]'))
+    return c
+  end
+
+  -- The last argument of an event.
+  local function offset_of(packet) return packet:match '"([^"]*)"%]$' end
+
+  -- Asks to be who it was: the events that come before the answer, and that, decoded.
+  local function return_as(told, offset, more)
+    local c, missed = open(), {}
+    local auth = { pid = told.pid, offset = offset }
+    for key, value in pairs(more or {}) do auth[key] = value end
+    c:send("0" .. json.encode(auth))
+    while true do
+      local packet = c:receive()
+      if packet:sub(1, 1) ~= "2" then return c, missed, json.decode(packet:sub(2)) end
+      missed[#missed + 1] = json.decode(packet:sub(2))
+    end
+  end
+
+  local function drop(c)
+    c.ws:drop()
+    assert(wait.for_true(function() return figures.get(g, 'sockets{site="chat"}') == 1 end))
+  end
+
+  local function say(c, room, text) assert.equal("[true]", ack(c, 7, ('27["say","%s","%s"]'):format(room, text))) end
+
+  after_each(gateway.stop_all)
+  after_each(fleet.stop_all)
+
+  it("gives back sid, rooms and what was missed, once", function()
+    g = start { sites = RECOVERY }
+    local a, b = in_room(), in_room()
+    say(b, "room", "one")
+    local last = offset_of(a:receive())
+    drop(a)
+    say(b, "room", "two")
+    say(b, a.told.sid, "three")
+    say(b, "elsewhere", "not for a")
+    ack(b, 1, '21["sayAll","four"]')
+    b:receive()
+    local back, missed, told = return_as(a.told, last)
+    assert.same({ "two", "three", "four" }, { missed[1][2], missed[2][2], missed[3][2] })
+    assert.same(a.told, told)
+    say(b, "room", "five")
+    assert.truthy(back:receive():find '^2%["said","five"')
+    drop(back)
+    local other, nothing, anew = return_as(a.told, "somebody-1")
+    assert.same({}, nothing)
+    assert.not_equal(a.told.pid, anew.pid)
+    other:close()
+    b:close()
+  end)
+
+  it("is refused to who has left, to unknown pids and where too much was missed", function()
+    g = start { sites = RECOVERY }
+    local a, b = in_room(), in_room()
+    say(b, "room", "one")
+    local last = offset_of(a:receive())
+    for _, pid in ipairs { a.told.pid, "53932aab-fbc1-4d14-9f1b-bb8a38dfaef4", "nonsense" } do -- the first is in use
+      local c, missed, told = return_as({ pid = pid }, last)
+      assert.same({}, missed)
+      assert.not_equal(pid, told.pid)
+      c:close()
+    end
+    drop(a)
+    for i = 1, 6 do say(b, "room", "more " .. i) end
+    local c, missed, told = return_as(a.told, last)
+    assert.same({}, missed)
+    assert.not_equal(a.told.sid, told.sid)
+    c:close()
+    local d = in_room()
+    say(b, "room", "two")
+    last = offset_of(d:receive())
+    d:send "1"
+    d:close()
+    c, missed, told = return_as(d.told, last)
+    assert.same({}, missed)
+    assert.not_equal(d.told.sid, told.sid)
+    c:close()
+    b:close()
+  end)
+
+  it("judges anew, and keeps no secrets for others", function()
+    g = start { sites = RECOVERY }
+    local a, b = in_room(), in_room()
+    say(b, "room", "one")
+    local last = offset_of(a:receive())
+    drop(a)
+    local c = open()
+    assert.equal('4{"message":"no way"}', c:connect(nil, { pid = a.told.pid, offset = last, fail = true }))
+    c:close()
+    local back, _, told = return_as(a.told, last, { name = "eve" })
+    assert.equal(a.told.pid, told.pid)
+    assert.same({ name = "eve" }, acked(back, 1, '21["me"]')[1])
+    back:close()
+    b:close()
+  end)
+
+  it("adds nothing for clients of protocol 4", function()
+    g = start { sites = RECOVERY }
+    local c, b = open { version = 3 }, in_room()
+    assert.equal("0", c:receive())
+    ack(c, 0, '20["join","room"]')
+    say(b, "room", "plain")
+    assert.equal('2["said","plain"]', c:receive())
+    c:close()
+    b:close()
+  end)
+
+  it("is there on another node", function()
+    local f = fleet.start { nodes = 2, sites = sites(RECOVERY), scripts = SCRIPTS, gateway = { admin = { listen = "127.0.0.1:0" } } }
+    g = f[2]
+    local b = in_room()
+    g = f[1]
+    local a = in_room()
+    say(b, "room", "one")
+    local last = offset_of(a:receive())
+    a.ws:drop()
+    assert(wait.for_true(function() return figures.get(g, 'sockets{site="chat"}') == 0 end))
+    say(b, "room", "two")
+    say(b, a.told.sid, "three")
+    g = f[2]
+    local back, missed, told = return_as(a.told, last)
+    assert.same({ "two", "three" }, { missed[1][2], missed[2][2] })
+    assert.equal(a.told.pid, told.pid)
+    say(b, "room", "four")
+    assert.truthy(back:receive():find '^2%["said","four"')
+    back:close()
+    b:close()
+  end)
+end)
+
 describe("Socket.IO", function()
   after_each(gateway.stop_all)
   after_each(fleet.stop_all)
@@ -403,6 +545,20 @@ describe("Socket.IO", function()
     local c = joined()
     g:signal "TERM"
     assert.equal(1012, c:closed()) -- without a disconnect packet, after which clients stay away
+  end)
+
+  it("serves the client's scripts where it has some", function()
+    local folder = tmp.dir()
+    tmp.write(folder .. "/socket.io.js", "var io;")
+    g = start { gateway = { endpoints = { { path = "/socket.io/", transport = "engineio", dialect = "socketio", client = folder } } } }
+    local answer = http.get(g.port, "/socket.io/socket.io.js")
+    assert.same({ 200, "var io;" }, { answer.status, answer.body })
+    assert.truthy(answer.headers["content-type"]:find "javascript")
+    assert.equal(400, http.get(g.port, "/socket.io/other.js").status)
+    local c = joined()
+    assert.equal("[1]", ack(c, 0, '20["echo",1]'))
+    c:close()
+    tmp.remove(folder)
   end)
 
   it("keeps sockets over a reload", function()

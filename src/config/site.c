@@ -121,6 +121,8 @@ static const struct key endpoint_keys[] = {
      .omit = only_engineio, .help = "serve clients of protocol 3 too (1.x and 2.x)"},
     {.name = "cookie", .type = &key_bool, .offset = ENDPOINT(cookie), .omit = only_engineio,
      .help = "set the cookie io, which sticky load balancers may look at"},
+    {.name = "client", .type = &key_maybe, .offset = ENDPOINT(client), .omit = only_engineio,
+     .help = "folder of the client's scripts, served below path: socket.io.js; default \"off\""},
     {0},
 };
 
@@ -159,6 +161,8 @@ static void endpoint_read(struct reader *r, const struct conf_value *v, struct e
     keys_read(r, endpoint_keys, v, ep);
     if (!conf_get(v, "auth")) ep->auth = standard_auth(ep->dialect);
     struct slice path = slice_upto(text_slice(&r->path), r->path.n - 1);
+    if (ep->client && !path_is_folder(ep->client))
+        reader_complain(r, conf_line(v, "client"), "there is no folder %s", ep->client);
     if (!strcmp(ep->dialect, "socketio") && is_not(ep, "engineio") && ep->transport)
         reader_complain(r, conf_line(v, "dialect"),
                         "%.*s.dialect \"socketio\" is for transport \"engineio\" only",
@@ -216,12 +220,21 @@ static void endpoints_read(struct reader *r, const struct conf_value *v, struct 
 /* ---- Socket.IO ---- */
 
 /* A namespace is a way in without a path of its own. */
-static void namespaces_make(const struct conf_value *given, struct site_conf *site) {
+static void namespaces_make(struct reader *r, const struct conf_value *given,
+                            struct site_conf *site) {
     struct text own = {0};
     text_char(&own, '/');
     text_str(&own, site->name);
     if (!conf_get(given, "namespaces")) texts_add(&site->socketio.namespaces, text_slice(&own));
     text_fini(&own);
+    bool recovers = site->socketio.recovery_ms != LIMIT_OFF;
+    if (recovers && site->layout == LAYOUT_NODE_TOKEN_SOCKJS)
+        reader_complain(r, conf_line(given, "recovery"),
+                        "socketio.recovery is not to be had with the layout of node-token-sockjs");
+    site->emissions =
+        (struct channel_conf){.history = recovers,
+                              .history_size = site->socketio.recovery_messages,
+                              .history_ttl_ms = recovers ? site->socketio.recovery_ms : 0};
     for (char **name = site->socketio.namespaces; *name; name++) {
         site->namespaces =
             mem_grow(site->namespaces, (site->namespace_count + 1) * sizeof *site->namespaces);
@@ -390,6 +403,12 @@ static const struct key site_keys[] = {
     {.name = "socketio.auth", .type = &key_choice, .offset = SITE(socketio.auth),
      .standard = AUTH_REQUEST, .text = "token|request|none",
      .help = "what lets them in: site.authentication, a token, or nothing"},
+    {.name = "socketio.recovery", .type = &key_time, .offset = SITE(socketio.recovery_ms),
+     .standard = LIMIT_OFF, .least = 1000, .greatest = 86400000,
+     .help = "for so long a client whose connection was lost may come back and get what it missed"},
+    {.name = "socketio.recovery_messages", .type = &key_count,
+     .offset = SITE(socketio.recovery_messages), .standard = 1000, .least = 1, .greatest = 1000000,
+     .help = "events that are kept for those, of the whole site"},
     {.name = "token", .type = &key_token, .offset = SITE(token.path),
      .help = "the route that issues login tokens: a table, or false for none"},
     {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",
@@ -524,7 +543,7 @@ void config_site_read(struct reader *r, const struct config *config, const char 
     const struct conf_value *endpoints = conf_get(table, "endpoints");
     if (endpoints) endpoints_read(r, endpoints, site);
     else endpoints_standard(site);
-    namespaces_make(conf_get(table, "socketio"), site);
+    namespaces_make(r, conf_get(table, "socketio"), site);
     site_find_folders(r, config, table, site);
 }
 

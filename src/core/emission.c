@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The word between nodes: the length of its JSON, ":", the JSON, and behind it the bytes of the
- * attachments, whose lengths the JSON tells. */
+/* The word between nodes is JSON, so that it can be kept as any message is; bytes are base64. */
 #include "core/emission.h"
 
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -26,11 +26,12 @@ void attachments_fini(struct attachments *a) {
 
 /* ---- the word ---- */
 
-static void add_lengths(struct text *json, const struct attachments *a) {
+static void add_bytes(struct text *json, const struct attachments *a) {
     text_str(json, ",\"bytes\":[");
     for (uint32_t i = 0; i < a->count; i++) {
-        if (i) text_char(json, ',');
-        text_u64(json, a->list[i]->n);
+        text_str(json, i ? ",\"" : "\"");
+        base64_encode(json, buf_slice(a->list[i]));
+        text_char(json, '"');
     }
     text_char(json, ']');
 }
@@ -42,26 +43,20 @@ static void add_member(struct text *json, const char *name, struct slice raw) {
 }
 
 struct buf *emission_write(const struct emission *e) {
-    struct text json = {0}, word = {0};
+    struct text json = {0};
     text_char(&json, '{');
     add_member(&json, "rooms", e->rooms);
     add_member(&json, "except", e->except);
     add_member(&json, "event", e->event);
     add_member(&json, "args", e->args);
     if (e->is_volatile) add_member(&json, "volatile", SLICE("true"));
-    if (e->attachments.count) add_lengths(&json, &e->attachments);
+    if (e->attachments.count) add_bytes(&json, &e->attachments);
     text_char(&json, '}');
-    text_u64(&word, json.n);
-    text_char(&word, ':');
-    text_add(&word, text_slice(&json));
-    for (uint32_t i = 0; i < e->attachments.count; i++)
-        text_add(&word, buf_slice(e->attachments.list[i]));
-    text_fini(&json);
-    return text_take(&word);
+    return text_take(&json);
 }
 
 /* Another node has written it; but whoever has the store may have, too. */
-static bool read_json(struct emission *e, struct slice json, struct json_value *lengths) {
+static bool read_json(struct emission *e, struct slice json, struct json_value *bytes) {
     enum { ROOMS, EXCEPT, EVENT, ARGS, VOLATILE, BYTES, MEMBERS };
     static const struct slice names[MEMBERS] = {{"rooms", 5}, {"except", 6},   {"event", 5},
                                                 {"args", 4},  {"volatile", 8}, {"bytes", 5}};
@@ -80,32 +75,29 @@ static bool read_json(struct emission *e, struct slice json, struct json_value *
     e->event = v[EVENT].raw;
     e->args = v[ARGS].raw;
     e->is_volatile = v[VOLATILE].type == JSON_TRUE;
-    *lengths = v[BYTES];
-    return lengths->type == JSON_NONE || lengths->type == JSON_ARRAY;
+    *bytes = v[BYTES];
+    return bytes->type == JSON_NONE || bytes->type == JSON_ARRAY;
 }
 
-static bool read_attachments(struct emission *e, struct json_value lengths, struct slice bytes) {
-    struct json_value length;
-    struct slice rest = lengths.raw;
-    uint64_t n;
-    if (lengths.type == JSON_NONE) return !bytes.n;
-    while (json_next(&rest, &length)) {
-        if (!slice_u64(length.raw, &n) || n > bytes.n) return false;
-        attachments_add(&e->attachments, buf_copy(slice_upto(bytes, n)));
-        bytes = slice_from(bytes, n);
+static bool read_attachments(struct emission *e, struct json_value bytes) {
+    struct json_value item;
+    struct slice rest = bytes.raw;
+    bool good = true;
+    while (good && bytes.type == JSON_ARRAY && json_next(&rest, &item)) {
+        struct text data = {0};
+        good = item.type == JSON_STRING &&
+               base64_decode(&data, slice_make(item.raw.p + 1, item.raw.n - 2), false);
+        if (good) attachments_add(&e->attachments, text_take(&data));
+        else text_fini(&data);
     }
-    return !bytes.n;
+    return good;
 }
 
 bool emission_read(struct emission *e, struct slice body) {
-    size_t colon = slice_find(body, ':');
-    struct slice behind = slice_from(body, colon + 1);
-    struct json_value lengths;
-    uint64_t n;
+    struct json_value bytes;
     *e = (struct emission){0};
-    if (!slice_u64(slice_upto(body, colon), &n) || n > behind.n) return false;
-    if (!read_json(e, slice_upto(behind, n), &lengths)) return false;
-    if (read_attachments(e, lengths, slice_from(behind, n))) return true;
+    if (!read_json(e, body, &bytes)) return false;
+    if (read_attachments(e, bytes)) return true;
     attachments_fini(&e->attachments);
     return false;
 }

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "core/core.h"
+#include "core/position.h"
 
 /* An event for the sockets in some rooms: its name and its arguments, as Socket.IO has them. A room
  * is a channel; sockets of the other dialects get the event as the channel's message
@@ -33,6 +34,7 @@ struct emission {
     struct slice args;   /* array */
     struct attachments attachments;
     bool is_volatile; /* not for a socket that lags behind */
+    struct position at; /* in the log (emit.h), where it was kept; not part of the word */
 };
 
 /* The word that goes to all nodes, and back; read is false when body is none. What it read points

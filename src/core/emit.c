@@ -9,8 +9,11 @@
 /* A volatile event is not for a socket for which so much waits. */
 #define VOLATILE_BACKLOG 4096
 
+#define EMISSIONS "moonlatch:emissions"
+
 struct emitting {
     uint64_t number;
+    uint64_t offset; /* in the log; 0: it is not there */
     struct msg *msg; /* NULL: nobody gets anything */
     bool is_volatile;
 };
@@ -19,6 +22,7 @@ struct emitting {
 static bool count(const struct emitting *e, struct socket *s) {
     if (s->emission == e->number) return false;
     s->emission = e->number;
+    if (e->offset && e->offset <= s->logged) return false; /* it was among those it missed */
     if (!e->msg || !socket_is_open(s)) return false;
     return !e->is_volatile || s->session->ops->backlog(s->session) <= VOLATILE_BACKLOG;
 }
@@ -43,6 +47,7 @@ static struct msg *msg_of(const struct emission *e, struct slice room) {
     struct buf *json = text_take(&body);
     struct msg *m = msg_new(room, json, NULL);
     m->is_event = true;
+    m->logged = e->at;
     attachments_copy(&m->attachments, &e->attachments);
     buf_unref(json);
     return m;
@@ -85,15 +90,27 @@ static bool is_empty(struct slice rooms) {
 }
 
 void emit_here(struct site *site, const struct emission *e) {
-    struct emitting at = {.number = ++site->emissions, .is_volatile = e->is_volatile};
+    struct emitting at = {
+        .number = ++site->emissions, .offset = e->at.offset, .is_volatile = e->is_volatile};
     visit_rooms(site, e->except, &at, NULL);
     if (is_empty(e->rooms)) visit_all(site, &at, e);
     else visit_rooms(site, e->rooms, &at, e);
 }
 
-void emit_received(struct site *site, const struct buf *word) {
+/* A new epoch counts from 1: what sockets had of the old one says nothing any more. */
+static void follow(struct site *site, const struct position *at) {
+    bool same = !strcmp(site->logged.epoch, at->epoch);
+    for (struct map_link *l = same ? NULL : map_next(&site->sockets, NULL); l;
+         l = map_next(&site->sockets, l))
+        container_of(l, struct socket, by_sid)->logged = 0;
+    site->logged = *at;
+}
+
+void emit_received(struct site *site, const struct buf *word, const struct position *at) {
     struct emission e;
+    if (at) follow(site, at);
     if (!emission_read(&e, buf_slice(word))) return;
+    if (at) e.at = *at;
     emit_here(site, &e);
     attachments_fini(&e.attachments);
 }
@@ -101,8 +118,61 @@ void emit_received(struct site *site, const struct buf *word) {
 int emit_send(struct site *site, const struct emission *e) {
     struct store *store = site->core->store;
     struct buf *word = emission_write(e);
-    int status = store->ops->control(store, site, (struct slice){NULL, 0}, SLICE("emit"), word,
-                                     NULL, NULL);
+    bool kept = emit_is_kept(site) && !e->is_volatile;
+    int status = kept ? store->ops->publish(store, site, SLICE(EMISSIONS), word, &site->conf->emissions,
+                                            NULL, NULL)
+                      : store->ops->control(store, site, (struct slice){NULL, 0}, SLICE("emit"),
+                                            word, NULL, NULL);
     buf_unref(word);
     return status;
+}
+
+/* ---- the log ---- */
+
+bool emit_is_log(struct slice channel) { return slice_is(channel, EMISSIONS); }
+
+void emit_open(struct site *site) {
+    struct store *store = site->core->store;
+    if (emit_is_kept(site)) store->ops->subscribe(store, site, SLICE(EMISSIONS));
+}
+
+void emit_close(struct site *site) {
+    struct store *store = site->core->store;
+    if (emit_is_kept(site)) store->ops->unsubscribe(store, site, SLICE(EMISSIONS));
+}
+
+void emit_read(struct site *site, const struct position *since, store_done *done, void *arg) {
+    struct store *store = site->core->store;
+    const struct channel_conf *conf = &site->conf->emissions;
+    store->ops->history(store, site, SLICE(EMISSIONS), conf, since ? since->offset : HISTORY_NEWEST,
+                        since ? conf->history_size : 0, done, arg);
+}
+
+/* ---- those that were missed ---- */
+
+/* The room of a list that the socket is in, plain, in *name; false: it is in none. */
+static bool find_room(const struct socket *s, struct slice former_sid, struct slice rooms,
+                      struct text *name, struct slice *found) {
+    struct json_value room;
+    while (rooms.n && json_next(&rooms, &room)) {
+        if (room.type != JSON_STRING) continue;
+        *found = json_string(room.raw, name);
+        if (slice_is(*found, s->sid) || slice_eq(*found, former_sid) || hub_member(s, *found))
+            return true;
+    }
+    return false;
+}
+
+void emit_missed(struct socket *s, struct slice former_sid, const struct emission *e) {
+    struct text name = {0};
+    struct slice room = {NULL, 0};
+    bool left_out = find_room(s, former_sid, e->except, &name, &room);
+    if (!left_out && (is_empty(e->rooms) || find_room(s, former_sid, e->rooms, &name, &room))) {
+        struct member *member = is_empty(e->rooms) ? NULL : hub_member(s, room);
+        struct msg *m = msg_of(e, room);
+        if (member) hub_deliver(member, m);
+        else msg_send(m, s);
+        msg_unref(m);
+    }
+    text_fini(&name);
 }

@@ -35,11 +35,6 @@ bool history_next(struct slice *rest, uint64_t *offset, struct slice *body);
 /* Whether nothing is missing between since and what page has. */
 bool history_covers(const struct history_page *page, const struct position *since);
 
-/* Whether at is the very next after before. */
-static inline bool position_follows(const struct position *before, const struct position *at) {
-    return at->offset == before->offset + 1 && !strcmp(at->epoch, before->epoch);
-}
-
 /* Messages that wait until those before them have been fetched. */
 struct held {
     struct list msgs; /* private */

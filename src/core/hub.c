@@ -52,7 +52,7 @@ struct channel *hub_channel(struct site *site, struct slice name) {
 
 static void member_free(struct member *m);
 
-static struct member *member_find(const struct socket *socket, struct slice channel) {
+struct member *hub_member(const struct socket *socket, struct slice channel) {
     for (struct member *m = socket->members; m; m = m->next)
         if (slice_eq(m->channel->by_name.key, channel)) return m;
     return NULL;
@@ -76,7 +76,7 @@ static void joins_end(struct channel *c, int status) {
 static void on_join_timeout(struct timer *t) {
     struct join *j = container_of(t, struct join, timer);
     struct channel *c = j->channel;
-    struct member *m = j->fresh ? member_find(j->socket, c->by_name.key) : NULL;
+    struct member *m = j->fresh ? hub_member(j->socket, c->by_name.key) : NULL;
     join_end(c->site->core, j, -ETIMEDOUT);
     if (m) member_free(m); /* may free c */
 }
@@ -162,7 +162,7 @@ const struct position hub_from_here = {0};
 int hub_subscribe(struct socket *socket, struct slice name, const struct position *since,
                   hub_joined *done, void *arg) {
     struct site *site = socket->site;
-    struct member *m = member_find(socket, name);
+    struct member *m = hub_member(socket, name);
     if (m) {
         join_wait(m->channel, socket, false, NULL, done, arg);
         return 0;
@@ -196,7 +196,7 @@ static void member_free(struct member *m) {
 }
 
 bool hub_unsubscribe(struct socket *socket, struct slice channel) {
-    struct member *m = member_find(socket, channel);
+    struct member *m = hub_member(socket, channel);
     if (m) member_free(m);
     return m != NULL;
 }
@@ -314,6 +314,10 @@ static void deliver(struct channel *c, struct msg *m) {
 
 static void on_published(struct site *site, struct slice channel, struct buf *body,
                          const struct position *at) {
+    if (at && emit_is_log(channel)) {
+        emit_received(site, body, at);
+        return;
+    }
     struct channel *c = hub_channel(site, channel);
     if (!c) return;
     struct msg *m = msg_new(channel, body, at);
@@ -348,7 +352,7 @@ static void unsubscribe_all(struct site *site, struct slice name) {
 static void on_control(struct site *site, struct slice name, struct buf *body) {
     if (slice_is(name, "broadcast")) broadcast(site, body);
     else if (slice_is(name, "unsubscribeAll")) unsubscribe_all(site, buf_slice(body));
-    else if (slice_is(name, "emit")) emit_received(site, body);
+    else if (slice_is(name, "emit")) emit_received(site, body, NULL);
     else if (slice_is(name, "ask")) ask_received(site, body);
     else if (slice_is(name, "answer")) answer_received(site, body);
 }
@@ -357,7 +361,7 @@ static void on_control(struct site *site, struct slice name, struct buf *body) {
 
 /* The filter may end the membership, so it is looked up each time. */
 static void deliver_to(struct socket *s, struct slice name, struct msg *m) {
-    struct member *member = member_find(s, name);
+    struct member *member = hub_member(s, name);
     if (member) deliver_one(member, m);
 }
 
@@ -382,14 +386,14 @@ static void deliver_held(struct socket *s, struct slice name, struct held *held)
  * now, if it asked. */
 static void catch_up(struct join *j, const struct history_page *page) {
     struct slice name = buf_slice(j->name);
-    struct member *m = member_find(j->socket, name);
+    struct member *m = hub_member(j->socket, name);
     if (!m || !m->held) return;
     struct held *held = m->held;
     m->held = NULL;
     m->gap = (j->joined.asked && !j->joined.recovered) || held->lost;
     tell_gap(m);
     if (j->joined.recovered) deliver_page(j->socket, name, page);
-    m = member_find(j->socket, name);
+    m = hub_member(j->socket, name);
     if (m && !j->from_here) m->seen = page->top.offset;
     deliver_held(j->socket, name, held);
     held_free(held);

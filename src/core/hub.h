@@ -82,6 +82,9 @@ int hub_unsubscribe_all(struct site *site, struct slice channel);
 /* The store brings what was published (store_events). */
 extern const struct store_events hub_events;
 
+/* The membership of a socket in this channel, or NULL. */
+struct member *hub_member(const struct socket *socket, struct slice channel);
+
 /* Calls visit for each member; what it does may end any membership. May free the channel. */
 void hub_each_member(struct channel *c, void (*visit)(struct member *member, void *arg), void *arg);
 

@@ -33,8 +33,8 @@ void msg_unref(struct msg *m) {
     mem_free(m);
 }
 
-struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint) {
-    (void)endpoint;
+struct buf *msg_json(const struct msg *m, const struct socket *s) {
+    (void)s;
     struct text t = {0};
     text_add(&t, SLICE("{\"channel\":"));
     json_quote(&t, m->channel);
@@ -47,31 +47,34 @@ struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint) {
     return text_take(&t);
 }
 
-static struct buf *encode(const struct msg *m, const struct endpoint *endpoint,
-                          const struct session_ops *ops) {
-    struct buf *text = endpoint->dialect->render(m, endpoint);
+static struct buf *encode(const struct msg *m, const struct socket *s) {
+    const struct session_ops *ops = s->session->ops;
+    struct buf *text = s->dialect->render(m, s);
     if (!ops->wrap) return text;
     struct buf *wire = ops->wrap(buf_slice(text));
     buf_unref(text);
     return wire;
 }
 
-struct buf *msg_wire(struct msg *m, const struct endpoint *endpoint, const struct session_ops *ops) {
+struct buf *msg_wire(struct msg *m, const struct socket *s) {
+    const struct session *session = s->session;
     int i = 0;
     for (; i < MSG_WIRES && m->wires[i].wire; i++)
-        if (m->wires[i].endpoint == endpoint && m->wires[i].wrap == ops->wrap)
+        if (m->wires[i].endpoint == s->endpoint && m->wires[i].wrap == session->ops->wrap &&
+            m->wires[i].eio3 == session->eio3)
             return buf_ref(m->wires[i].wire);
-    struct buf *wire = encode(m, endpoint, ops);
+    struct buf *wire = encode(m, s);
     if (i < MSG_WIRES) {
-        m->wires[i].endpoint = endpoint;
-        m->wires[i].wrap = ops->wrap;
+        m->wires[i].endpoint = s->endpoint;
+        m->wires[i].wrap = session->ops->wrap;
+        m->wires[i].eio3 = session->eio3;
         m->wires[i].wire = buf_ref(wire);
     }
     return wire;
 }
 
 void msg_send(struct msg *m, struct socket *s) {
-    struct buf *wire = msg_wire(m, s->endpoint, s->session->ops);
+    struct buf *wire = msg_wire(m, s);
     s->session->ops->send(s->session, wire, false);
     buf_unref(wire);
     if (!s->dialect->emit) return; /* where bytes stand, its clients read the placeholder */
@@ -88,6 +91,7 @@ static bool is_event(struct slice body) {
 struct msg *msg_replace(const struct msg *m, struct buf *body) {
     struct msg *other = msg_new(m->channel, body, &m->at);
     other->is_event = m->is_event && is_event(buf_slice(body));
+    other->logged = m->logged;
     if (other->is_event) attachments_copy(&other->attachments, &m->attachments);
     return other;
 }

@@ -3,24 +3,13 @@
 #define CORE_MSG_H
 
 #include "core/emission.h"
+#include "core/position.h"
 #include "core/session.h"
 
 /* One published message on its way to the members of a channel: encoded at most once for each wire
- * form in use (endpoint and wrap), however many there are to send it to. */
+ * form in use (endpoint, protocol and wrap), however many there are to send it to. */
 
 #define MSG_WIRES 8
-
-/* Where a message stands in the history of its channel (history.h). An empty epoch: nowhere. */
-#define EPOCH_LENGTH 8
-struct position {
-    uint64_t offset;
-    char epoch[EPOCH_LENGTH + 1];
-};
-
-/* Reads one from two members of a checked object; false when they are not of this form. */
-struct json_value;
-bool position_read(const struct json_value *epoch, const struct json_value *offset,
-                   struct position *at);
 
 struct msg {
     uint32_t refs;
@@ -28,9 +17,11 @@ struct msg {
     struct buf *body;     /* JSON, the very bytes that the publisher sent */
     struct position at;   /* in the channel's history, if it has one */
     bool is_event;        /* body is {"event":...,"args":[...]} */
+    struct position logged; /* of an event, in the log of emissions (emit.h), if that has it */
     struct attachments attachments; /* of an event */
     struct {
         const struct endpoint *endpoint;
+        bool eio3;
         struct buf *(*wrap)(struct slice text);
         struct buf *wire;
     } wires[MSG_WIRES]; /* private */
@@ -48,7 +39,7 @@ void msg_unref(struct msg *m);
 
 /* {"channel":...,"message":...}, with "offset" and "epoch" where there is a history: how JSON
  * dialects render it. The caller owns it. */
-struct buf *msg_json(const struct msg *m, const struct endpoint *endpoint)
+struct buf *msg_json(const struct msg *m, const struct socket *s)
     __attribute__((returns_nonnull, warn_unused_result));
 
 /* The same message with another body (JSON, referenced): still an event when that is one. */
@@ -58,9 +49,9 @@ struct msg *msg_replace(const struct msg *m, struct buf *body)
 /* Sends it to a socket, which must be open. */
 void msg_send(struct msg *m, struct socket *s);
 
-/* The bytes to send to a socket of this endpoint on a session with these ops, made at first use.
- * The caller owns a reference. */
-struct buf *msg_wire(struct msg *m, const struct endpoint *endpoint, const struct session_ops *ops)
+/* The bytes to send to a socket, which must be open, made at first use. The caller owns a reference.
+ */
+struct buf *msg_wire(struct msg *m, const struct socket *s)
     __attribute__((returns_nonnull, warn_unused_result));
 
 #endif

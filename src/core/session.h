@@ -77,8 +77,9 @@ struct dialect {
     /* An op that came from this dialect's client has ended: tells the client, if there is something
      * to tell. op->error or op->result stand. */
     void (*answer)(struct op *op);
-    /* The text of a channel message, for all sockets of this endpoint. Pure; the caller owns it. */
-    struct buf *(*render)(const struct msg *m, const struct endpoint *endpoint);
+    /* The text of a channel message, for this socket and all others of its endpoint on sessions of
+     * the same protocol. Pure; the caller owns it. */
+    struct buf *(*render)(const struct msg *m, const struct socket *s);
     /* The socket was subscribed or unsubscribed, not by an op of its own. */
     void (*joined)(struct socket *s, struct slice channel);
     void (*left)(struct socket *s, struct slice channel);

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/rate.h"
 #include "core/core.h"
+#include "core/position.h"
 
 /* A tenant: its configuration, its endpoints, its sockets and channels, its script. Everything that
  * is looked up for a client is looked up from its socket's site, never from a name in a message. */
@@ -47,6 +48,7 @@ struct endpoint_conf {
     uint64_t ping_interval_ms, ping_timeout_ms, upgrade_timeout_ms, max_payload;
     bool eio3;   /* clients of protocol 3 too */
     bool cookie; /* set one that load balancers can look at */
+    char *client; /* folder of the client's scripts; NULL: none */
 };
 
 struct token_conf {
@@ -101,7 +103,10 @@ struct site_conf {
     struct {
         char **namespaces; /* "/chat" */
         enum auth_mode auth;
+        uint64_t recovery_ms; /* LIMIT_OFF: none */
+        uint64_t recovery_messages;
     } socketio;
+    struct channel_conf emissions; /* what that comes to: the log of emit.h; history is false without */
     struct endpoint_conf *namespaces; /* what that comes to: their path is the namespace */
     size_t namespace_count;
     struct channel_conf *channels;
@@ -148,6 +153,7 @@ struct site {
     struct map asks;           /* struct ask by id: private to ask.c */
     uint64_t running;          /* RPCs of clients */
     uint64_t emissions; /* so far: private to emit.c */
+    struct position logged; /* the last that came through the log */
     struct rate publishes;
     struct push_state *push; /* private to push.c; NULL: nothing was sent yet */
     struct map visitors; /* what public addresses tried: private to token.c */

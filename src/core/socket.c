@@ -129,6 +129,14 @@ void socket_ended(struct socket *s, int code, const char *reason) {
     socket_unref(s); /* the session's */
 }
 
+void socket_resume(struct socket *s, struct slice sid) {
+    struct map *sockets = &s->site->sockets;
+    if (sid.n != SID_LENGTH || map_find(sockets, sid)) return;
+    map_remove(sockets, &s->by_sid);
+    memcpy(s->sid, sid.p, SID_LENGTH);
+    map_add(sockets, &s->by_sid, slice_make(s->sid, SID_LENGTH));
+}
+
 void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth) {
     s->socket = socket_new(s, s->endpoint, handshake);
     socket_enter(s->socket, auth);

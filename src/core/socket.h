@@ -43,10 +43,12 @@ struct socket {
     struct socket_work *work; /* NULL: none so far; socket_work makes it */
     void *script;             /* the script layer's handle */
     struct map_link by_sid;   /* in site->sockets; the key is sid */
-    uint64_t emission;        /* the last that it was counted in: private to hub.c */
+    uint64_t emission;        /* the last that it was counted in: private to emit.c, as this: */
+    uint64_t logged;          /* of the log it had all up to here when it came back */
     bool connected : 1;       /* let in: the script knows of it */
     bool logging_in : 1;      /* its token is being taken */
     bool closing : 1;         /* closed, while its session goes on */
+    bool recovered : 1;       /* its client came back, and missed nothing */
     char sid[SID_LENGTH + 1];
 };
 
@@ -63,6 +65,9 @@ struct socket *socket_new(struct session *session, struct endpoint *endpoint,
 void socket_enter(struct socket *s, struct buf *auth);
 
 void socket_ended(struct socket *s, int code, const char *reason);
+
+/* Gives it the sid that it had before, if no other socket has that now. */
+void socket_resume(struct socket *s, struct slice sid);
 
 /* What dialects with one socket to a session do: their opened, ended and close. */
 void sole_socket_opened(struct session *s, struct handshake *handshake, struct buf *auth);

@@ -5,6 +5,7 @@
 #include "core/socketio.h"
 
 #include "core/call.h"
+#include "core/emit.h"
 #include "core/msg.h"
 #include "core/op.h"
 
@@ -48,8 +49,22 @@ static void add_event(struct text *t, struct slice name, struct slice args) {
     text_char(t, ']');
 }
 
+/* What a client may miss goes by way of the log. */
+static void emit_to_log(const struct socket *s, const struct emission *e) {
+    struct emission own = *e;
+    struct text rooms = {0};
+    text_format(&rooms, "[\"%s\"]", s->sid);
+    own.rooms = text_slice(&rooms);
+    emit_send(s->site, &own); /* away: then the store tells of the gap */
+    text_fini(&rooms);
+}
+
 static void emit(struct socket *s, const struct emission *e) {
     struct text t = {0};
+    if (emit_is_kept(s->site) && !e->is_volatile) {
+        emit_to_log(s, e);
+        return;
+    }
     bool binary = e->attachments.count;
     sio_head(&t, binary ? SIO_BINARY_EVENT : SIO_EVENT, e->attachments.count,
              slice_of(s->endpoint->ns), nothing);
@@ -57,15 +72,23 @@ static void emit(struct socket *s, const struct emission *e) {
     send_with(s, &t, &e->attachments);
 }
 
+/* The place in the log as a last argument, for a client that wants to come back. */
+static void add_offset(struct text *t, const struct position *at) {
+    if (!at->epoch[0]) return;
+    text_cut(t, t->n - 1);
+    text_format(t, ",\"%s-%llu\"]", at->epoch, (unsigned long long)at->offset);
+}
+
 /* A publish is an event with the channel's name. */
-static struct buf *render(const struct msg *m, const struct endpoint *endpoint) {
+static struct buf *render(const struct msg *m, const struct socket *s) {
     struct text t = {0};
     bool binary = m->attachments.count;
     sio_head(&t, binary ? SIO_BINARY_EVENT : SIO_EVENT, m->attachments.count,
-             slice_of(endpoint->ns), nothing);
+             slice_of(s->endpoint->ns), nothing);
     if (m->is_event) {
         add_event(&t, json_member(buf_slice(m->body), SLICE("event")).raw,
                   json_member(buf_slice(m->body), SLICE("args")).raw);
+        if (!s->session->eio3) add_offset(&t, &m->logged);
     } else {
         text_char(&t, '[');
         json_quote(&t, m->channel);
@@ -166,6 +189,7 @@ static void ended(struct session *s, int code, const char *reason) {
     timer_stop(loop_of(x), &x->timer);
     deferred_cancel(&x->leave);
     incoming_free(x->incoming);
+    LIST_EACH(&x->seats, link) recovery_keep(container_of(link, struct seat, link));
     while (!list_empty(&x->seats))
         seat_end(container_of(x->seats.next, struct seat, link), code, reason);
     handshake_unref(x->handshake);

@@ -83,12 +83,13 @@ static struct seat *seat_new(struct socketio *x, struct endpoint *endpoint,
     seat->socketio = x;
     seat->endpoint = endpoint;
     seat->handshake = seat_handshake(x, p);
+    if (recovery_is_on(seat)) recovery_begin(seat, p);
     list_push(&x->seats, &seat->link);
     x->seat_count++;
     return seat;
 }
 
-/* Out of the session. The store may still have to answer: then on_taken frees it. */
+/* Out of the session. The store may still have to answer: then seat_returns frees it. */
 static void seat_free(struct seat *seat) {
     struct socketio *x = seat->socketio;
     list_remove(&seat->link);
@@ -99,7 +100,15 @@ static void seat_free(struct seat *seat) {
     mem_free(seat->close_reason);
     seat->handshake = NULL;
     seat->close_reason = NULL;
-    if (!seat->takes_token) mem_free(seat);
+    recovery_free(seat->recovery);
+    if (!seat->awaits_store) mem_free(seat);
+}
+
+bool seat_returns(struct seat *seat) {
+    seat->awaits_store = false;
+    if (seat->socketio) return true;
+    mem_free(seat);
+    return false;
 }
 
 static bool has_socket(const struct socketio *x) {
@@ -182,24 +191,39 @@ static void send_connected(const struct seat *seat) {
     struct session *s = seat->socketio->session;
     struct text t = {0};
     sio_head(&t, SIO_CONNECT, 0, slice_of(seat->endpoint->ns), (struct slice){NULL, 0});
-    if (!s->eio3) text_format(&t, "{\"sid\":\"%s\"}", seat->socket->sid);
+    const char *pid = recovery_pid(seat);
+    if (!s->eio3) text_format(&t, "{\"sid\":\"%s\"", seat->socket->sid);
+    if (pid) text_format(&t, ",\"pid\":\"%s\"", pid);
+    if (!s->eio3) text_char(&t, '}');
     socketio_send(s, &t);
 }
 
-/* Takes auth; NULL: it needs none. */
-static void take_seat(struct seat *seat, struct buf *auth) {
+bool seat_make(struct seat *seat) {
     struct socketio *x = seat->socketio;
     if (site_admits(seat->endpoint->site)) {
-        buf_unref(auth);
         refuse_seat(seat, SLICE("overload"), (struct slice){NULL, 0});
-        return;
+        return false;
     }
     seat->socket = socket_new(x->session, seat->endpoint, seat->handshake);
     seat->handshake = NULL;
     x->seated = true;
     timer_stop(seat->endpoint->site->core->loop, &x->timer);
+    return true;
+}
+
+void seat_enter(struct seat *seat, struct buf *auth) {
     send_connected(seat);
     socket_enter(seat->socket, auth);
+}
+
+void seat_take(struct seat *seat, struct buf *auth) {
+    if (seat_make(seat)) seat_enter(seat, auth);
+    else buf_unref(auth);
+}
+
+/* It was judged, or need not be. */
+static void let_in(struct seat *seat, struct buf *auth) {
+    if (!recovery_start(seat, auth)) seat_take(seat, auth);
 }
 
 /* ---- judged ---- */
@@ -212,7 +236,7 @@ static void on_judged(struct login *l) {
     seat->login = NULL;
     login_free(l);
     if (outcome == LOGIN_ADMITTED) {
-        take_seat(seat, auth);
+        let_in(seat, auth);
         auth = NULL;
     } else if (outcome == LOGIN_FAILED) {
         refuse_seat(seat, buf_slice(error), buf_slice(data));
@@ -226,11 +250,9 @@ static void on_judged(struct login *l) {
 
 static void on_taken(void *arg, int status, struct buf *auth) {
     struct seat *seat = arg;
-    seat->takes_token = false;
-    if (!seat->socketio) {
-        mem_free(seat);
-    } else if (!status) {
-        take_seat(seat, buf_ref(auth));
+    if (!seat_returns(seat)) return;
+    if (!status) {
+        let_in(seat, buf_ref(auth));
     } else if (status == -ENOENT) {
         token_log_unknown(seat->endpoint->site, &seat->socketio->handshake->ip);
         refuse_forbidden(seat);
@@ -258,7 +280,7 @@ static void take_token(struct seat *seat) {
                              ? json_string(member.raw, &room)
                              : query_value(handshake_get(seat->handshake, ":query"), "token");
     if (uuid_v4_valid(token)) {
-        seat->takes_token = true;
+        seat->awaits_store = true;
         token_take(site, token, on_taken, seat);
     } else {
         token_log_malformed(site, &seat->socketio->handshake->ip);
@@ -269,7 +291,7 @@ static void take_token(struct seat *seat) {
 
 static void judge(struct seat *seat) {
     switch (seat->endpoint->conf->auth) {
-    case AUTH_NONE: take_seat(seat, NULL); break;
+    case AUTH_NONE: let_in(seat, NULL); break;
     case AUTH_TOKEN: take_token(seat); break;
     case AUTH_REQUEST:
         seat->login = login_start(seat->endpoint->site, handshake_ref(seat->handshake), false,

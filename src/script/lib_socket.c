@@ -118,6 +118,7 @@ enum field {
     FIELD_ENDPOINT,
     FIELD_HANDSHAKE,
     FIELD_CREATED,
+    FIELD_RECOVERED,
     FIELD_CHANNELS
 };
 
@@ -134,6 +135,7 @@ static const struct {
               {"endpoint", FIELD_ENDPOINT},
               {"handshake", FIELD_HANDSHAKE},
               {"created", FIELD_CREATED},
+              {"recovered", FIELD_RECOVERED},
               {"channels", FIELD_CHANNELS}};
 
 /* The request with its query and cookies read: request.complete of the runtime library. */
@@ -152,6 +154,7 @@ static void push_field(lua_State *L, const struct socket *s, enum field field) {
     case FIELD_PROTOCOL: lua_pushstring(L, socket_protocol(s)); break;
     case FIELD_ENDPOINT: lua_pushstring(L, s->endpoint->conf->path); break;
     case FIELD_HANDSHAKE: push_handshake(L, s); break;
+    case FIELD_RECOVERED: lua_pushboolean(L, s->recovered); break;
     case FIELD_CREATED: lua_pushinteger(L, s->created_s); break;
     case FIELD_CHANNELS: lua_push_channels_of(L, s); break;
     default: lua_pushnil(L);

@@ -339,16 +339,11 @@ static void deliver(struct redis *r, const struct sub *s, struct slice payload) 
     buf_unref(body);
 }
 
-/* What these say is no JSON, or not all of it. */
-static bool is_plain_word(struct slice name) {
-    return slice_is(name, "unsubscribeAll") || slice_is(name, "emit");
-}
-
 static void deliver_word(struct redis *r, struct site *site, struct slice payload) {
     size_t space = slice_find(payload, ' ');
     struct buf *body = NULL;
     struct slice name = slice_upto(payload, space), said = slice_from(payload, space + 1);
-    if (is_plain_word(name)) body = buf_copy(said);
+    if (slice_is(name, "unsubscribeAll")) body = buf_copy(said);
     else if (space < payload.n) body = redis_said(said);
     if (body) r->store.events->control(site, name, body);
     else drop_message(r, site, "not a word");

@@ -373,12 +373,23 @@ struct eio_session *eio_session_find(struct engineio *e, struct slice sid) {
 
 /* ---- the endpoint ---- */
 
+/* Without its scripts the endpoint serves all the same. */
+static void open_client(struct engineio *e) {
+    struct text error = {0};
+    e->client = files_open(e->endpoint->conf->client, &error);
+    if (!e->client)
+        LOG(e->net->log, LOG_WARN, "no client scripts",
+            log_c("site", e->endpoint->site->name), log_s("error", text_slice(&error)));
+    text_fini(&error);
+}
+
 void engineio_open(struct endpoint *ep, struct net *net) {
     struct engineio *e = mem_new(sizeof *e);
     e->endpoint = ep;
     e->net = net;
     ep->state = e;
     eio_socket_init(e);
+    if (ep->conf->client) open_client(e);
 }
 
 void engineio_close(struct endpoint *ep) {
@@ -387,6 +398,7 @@ void engineio_close(struct endpoint *ep) {
         eio_session_end(container_of(link, struct eio_session, by_sid), 1006, "shutdown");
     map_fini(&e->sessions);
     map_fini(&e->addresses);
+    files_close(e->client);
     mem_free(e);
     ep->state = NULL;
 }

@@ -5,6 +5,7 @@
 #include "net/ws.h"
 #include "transport/eio_payload.h"
 #include "transport/eio_query.h"
+#include "transport/files.h"
 #include "transport/transport.h"
 #include "transport/waiting.h"
 
@@ -25,6 +26,7 @@ struct engineio {
     struct map sessions;  /* struct eio_session, by sid */
     struct map addresses; /* who has sessions that wait for a poll: transport/waiting.h */
     struct ws_settings ws;
+    struct files *client; /* NULL: none are served */
 };
 
 /* ---- sessions ---- */

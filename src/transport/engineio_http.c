@@ -349,6 +349,7 @@ static void serve(struct endpoint *ep, struct request *r, struct slice rest) {
         http_error(r, 404, "no such path");
         return;
     }
+    if (e->client && rest.n > 1 && !r->upgrade && files_serve(e->client, r, rest)) return;
     if (r->method == HTTP_OPTIONS && opening_origin(ep, r)) {
         serve_preflight(e, r, &q);
         return;

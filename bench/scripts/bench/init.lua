@@ -11,7 +11,16 @@ site.controllers = {
   echo = function(_, data) return data end,
 }
 
-function site.setup(server)
+local server
+
+site.events = {
+  echo = function(_, data) return data end,
+  join = function(socket, room) return socket:subscribe(room) end,
+  say = function(_, text) return server:to("bench"):emit("said", text) end,
+}
+
+function site.setup(of_site)
+  server = of_site
   server:on("message", function(socket, data, binary) socket:send(data, binary) end)
 end
 

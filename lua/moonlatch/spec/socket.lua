@@ -86,6 +86,7 @@ local READ = {
   host = function(s) return s.open and s.raw.host or nil end,
   protocol = function(s) return s.open and "websocket" or nil end,
   endpoint = function(s) return s.open and s.endpoint.path or nil end,
+  recovered = function(s) return s.open and false or nil end,
   created = function(s) return s.open and s.created or nil end,
   channels = function(s) return s.open and setmetatable({ table.unpack(s.channels) }, json.array_mt) or nil end,
   handshake = function(s) return s.open and s.world.entries.request(s.world.copy_request(s.raw)) or nil end,
