@@ -23,6 +23,7 @@
 #include "store/memory.h"
 #include "store/redis.h"
 #include "store/sqlite.h"
+#include "transport/backend.h"
 #include "transport/transport.h"
 #include "watch.h"
 
@@ -211,6 +212,7 @@ static bool site_open(struct worker *w, const struct site_conf *conf, struct tex
     if (!script_load(route->site, &w->script_host, budget_ms, error)) return false;
     endpoints_open(w, route->site);
     emit_open(route->site);
+    backend_open(route->site, &w->net, w->script_host.http_tls);
     return true;
 }
 
@@ -242,6 +244,7 @@ static void sites_close(struct worker *w) {
     endpoints_close(w->routes.shared);
     for (size_t i = 0; i < w->routes.count; i++) endpoints_close(w->routes.sites[i].site);
     loop_settle(w->loop); /* sessions that the transports ended let go of their sockets */
+    for (size_t i = 0; i < w->routes.count; i++) backend_close(w->routes.sites[i].site);
     for (size_t i = 0; i < w->routes.count; i++) script_close(w->routes.sites[i].site);
     loop_settle(w->loop); /* what the scripts were asked has ended with them */
     while (w->routes.count) site_close(&w->routes.sites[--w->routes.count]);

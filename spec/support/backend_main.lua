@@ -60,6 +60,14 @@ local PATHS = {
     c.late = r.query == "junk" and answer(200, "evil") or ""
     return answer(200, "fine")
   end,
+  -- judges a login by its token: a status and the body, in which $meta, $scheme and $cookie stand for what came
+  ["/auth"] = function(_, r)
+    local scheme, said = (r.headers.authorization or ""):match("^(%S+) ?(.*)$")
+    local code, body = said:match("^(%d+) (.*)$")
+    if said == "hang" then return "" end
+    local came = { meta = r.headers["x-meta"], scheme = scheme, cookie = r.headers.cookie or "none", token = said }
+    return answer(tonumber(code or 200), ((body or '["user_1","<$token>"]'):gsub("%$(%a+)", came)), { "content-type: application/json" })
+  end,
   ["/once"] = function() return answer(200, "once"), true end, -- keep-alive by its words, and closes
 }
 

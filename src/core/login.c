@@ -45,6 +45,10 @@ struct login *login_start(struct site *site, struct handshake *request, bool tok
     l->asker = asker;
     l->timer.fired = on_timeout;
     deferred_init(&l->deferred, on_judged);
+    if (site->judge) {
+        site->judge(l);
+        return l;
+    }
     if (site->limits->rpc_timeout != LIMIT_OFF)
         timer_start(site->core->loop, &l->timer, site->limits->rpc_timeout);
     site->hooks->login(l);

@@ -11,6 +11,9 @@
  * is looked up for a client is looked up from its socket's site, never from a name in a message. */
 
 struct dialect;
+struct backend_state;
+struct login;
+struct push_state;
 struct hooks;
 struct transport;
 struct cache;
@@ -142,6 +145,9 @@ struct site {
     size_t namespace_count;
     bool shared; /* it is no tenant: its endpoints lead to the namespaces of all sites */
     const struct hooks *hooks; /* the script's functions; never NULL */
+    void (*judge)(struct login *l); /* judges logins instead of the script (login.h); NULL: nobody
+                                       does */
+    struct backend_state *backend;  /* private to transport/backend.c */
     uint32_t has;              /* HOOK_ bits: which of them do something (hooks.h) */
     void *script;              /* the script layer's */
     struct map channels;       /* struct channel by name */

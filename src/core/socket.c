@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/socket.h"
 
+#include "core/auth_url.h"
 #include "core/call.h"
 #include "core/hooks.h"
 #include "core/hub.h"
@@ -102,6 +103,7 @@ void socket_enter(struct socket *s, struct buf *auth) {
 void socket_admit(struct socket *s) {
     if (s->connected) return;
     s->connected = true;
+    if (s->site->conf->push.auth_url) auth_url_entered(s);
     if (s->site->has & HOOK_CONNECT) s->site->hooks->connect(s);
 }
 

@@ -180,9 +180,10 @@ static void refuse_seat(struct seat *seat, struct slice message, struct slice da
     refuse(x, slice_of(ns), message, data);
 }
 
-static void refuse_forbidden(struct seat *seat) {
+/* why NULL: in the gateway's own word. */
+static void refuse_forbidden(struct seat *seat, const struct buf *why) {
     auth_failed(seat->endpoint->site, &seat->socketio->handshake->ip);
-    refuse_seat(seat, SLICE("Forbidden"), (struct slice){NULL, 0});
+    refuse_seat(seat, why ? buf_slice(why) : SLICE("Forbidden"), (struct slice){NULL, 0});
 }
 
 /* ---- let in ---- */
@@ -241,7 +242,7 @@ static void on_judged(struct login *l) {
     } else if (outcome == LOGIN_FAILED) {
         refuse_seat(seat, buf_slice(error), buf_slice(data));
     } else {
-        refuse_forbidden(seat);
+        refuse_forbidden(seat, error);
     }
     buf_unref(auth);
     buf_unref(error);
@@ -255,7 +256,7 @@ static void on_taken(void *arg, int status, struct buf *auth) {
         let_in(seat, buf_ref(auth));
     } else if (status == -ENOENT) {
         token_log_unknown(seat->endpoint->site, &seat->socketio->handshake->ip);
-        refuse_forbidden(seat);
+        refuse_forbidden(seat, NULL);
     } else {
         refuse_seat(seat, SLICE("unavailable"), (struct slice){NULL, 0});
     }
@@ -284,7 +285,7 @@ static void take_token(struct seat *seat) {
         token_take(site, token, on_taken, seat);
     } else {
         token_log_malformed(site, &seat->socketio->handshake->ip);
-        refuse_forbidden(seat);
+        refuse_forbidden(seat, NULL);
     }
     text_fini(&room);
 }
@@ -304,7 +305,8 @@ static void judge(struct seat *seat) {
 /* Cookies log a client in, so a page of another origin may not bring them. */
 static bool origin_fits(const struct socketio *x, const struct endpoint *endpoint) {
     struct slice origin = handshake_get(x->handshake, ":origin");
-    if (endpoint->conf->auth != AUTH_REQUEST && !site_names_origins(endpoint->site)) return true;
+    bool cookies = endpoint->conf->auth == AUTH_REQUEST && !endpoint->site->conf->push.auth_url;
+    if (!cookies && !site_names_origins(endpoint->site)) return true;
     if (!origin.p) origin = handshake_get(x->handshake, "origin");
     return !origin.p || handshake_get(x->handshake, ":own").p ||
            site_lists_origin(endpoint->site, origin);

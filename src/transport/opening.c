@@ -132,8 +132,13 @@ bool origin_listed(const struct site *site, const struct request *r, struct slic
     return site_lists_origin(site, origin) || is_own(r, origin);
 }
 
+/* Whether cookies may log in there: push.auth_url hears of none. */
+static bool takes_cookies(const struct endpoint *ep) {
+    return ep->conf->auth == AUTH_REQUEST && !ep->site->conf->push.auth_url;
+}
+
 bool opening_picks(const struct endpoint *ep) {
-    return ep->conf->auth == AUTH_REQUEST || site_names_origins(ep->site);
+    return takes_cookies(ep) || site_names_origins(ep->site);
 }
 
 bool opening_origin(const struct endpoint *ep, const struct request *r) {
@@ -146,7 +151,7 @@ bool opening_origin(const struct endpoint *ep, const struct request *r) {
 }
 
 bool opening_script(const struct endpoint *ep, const struct request *r) {
-    if (ep->conf->auth != AUTH_REQUEST || http_header(r, "origin").n) return true;
+    if (!takes_cookies(ep) || http_header(r, "origin").n) return true;
     struct slice origin = origin_of_url(http_header(r, "referer"));
     if (origin.p && origin_listed(ep->site, r, origin)) return true;
     site_refuses_origin(ep->site, origin, NULL);

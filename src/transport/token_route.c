@@ -108,7 +108,7 @@ static void on_login(struct login *l) {
         answer_as_told(a, l);
     } else if (l->outcome == LOGIN_REFUSED) {
         auth_failed(a->site, &a->ip);
-        answer_error(a, 403, "Forbidden");
+        answer_member(a, 403, "error", l->error ? buf_slice(l->error) : SLICE("Forbidden"));
     } else {
         answer_member(a, 500, "error", buf_slice(l->error));
     }
