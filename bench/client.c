@@ -137,12 +137,14 @@ static void peer_login(struct peer *p) {
     peer_say(p, text);
 }
 
-/* 0{"sid":...} and then 40/bench,{"sid":...} */
+/* 0{"sid":...} and then 40/bench,{"sid":...}: the token is the namespace. */
 static void peer_join(struct peer *p, const char *payload, size_t size) {
     if (p->state == PEER_GREETING && size && payload[0] == '0') {
         p->state = PEER_LOGIN;
-        peer_say(p, "40/bench,");
-    } else if (p->state == PEER_LOGIN && size > 9 && !memcmp(payload, "40/bench,", 9)) {
+        char join[80];
+        snprintf(join, sizeof join, "40%s,", p->token);
+        peer_say(p, join);
+    } else if (p->state == PEER_LOGIN && size > 3 && !memcmp(payload, "40/", 3)) {
         peer_ready(p);
     } else {
         die("not let in: %.*s", (int)size, payload);

@@ -14,7 +14,7 @@ enum wire {
     WIRE_RAW,    /* WebSocket, ready when it is open */
     WIRE_PLAIN,  /* and logged in by an auth message */
     WIRE_SOCKJS, /* the same in SockJS frames, after the open frame */
-    WIRE_SOCKETIO, /* Engine.IO's packets, in the namespace /bench */
+    WIRE_SOCKETIO, /* Engine.IO's packets, in the namespace that the token is */
 };
 
 enum peer_state {

@@ -21,6 +21,9 @@
 
 #define WARM_UP_NS 300000000u
 #define BODY_SIZE 64
+#define SOCKETIO_PATH "/socket.io/?EIO=4&transport=websocket&deviceId=A"
+#define BODY "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define API_KEY "bench-bench-bench-bench-bench-bench" /* of bench/conf */
 
 struct options {
     const char *scenario, *path, *publish_path, *token_path;
@@ -135,6 +138,7 @@ static bool has_token(enum wire wire) { return wire == WIRE_PLAIN || wire == WIR
 
 /* A token, or NULL where the wire needs none. */
 static const char *token_get(struct run *run) {
+    if (run->options.wire == WIRE_SOCKETIO) return "/bench";
     if (!has_token(run->options.wire)) return NULL;
     run->client.message = token_came;
     run->token[0] = 0;
@@ -260,7 +264,7 @@ static void slot_start(struct slot *slot) {
     struct options *o = &run->options;
     slot->started_ns = clock_ns();
     if (!has_token(o->wire)) {
-        slot->ws = peer_open(&run->client, o->wire, o->path, NULL);
+        slot->ws = peer_open(&run->client, o->wire, o->path, "/bench");
         slot->ws->user = slot;
         return;
     }
@@ -307,6 +311,50 @@ static void scenario_connect(struct run *run) {
     free(slots);
 }
 
+/* A backend's POST /send, one after the other on each connection. */
+struct sender {
+    struct run *run;
+    uint64_t sent_ns;
+};
+
+static void post(struct peer *p, struct sender *s) {
+    static const char body[] = "{\"rooms\":[\"user_1\"],\"event\":\"news\",\"args\":[\"" BODY "\"]}";
+    char request[512];
+    int n = snprintf(request, sizeof request,
+                     "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-Api-Key: %s\r\n"
+                     "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                     s->run->options.path, p->client->port, API_KEY, sizeof body - 1, body);
+    s->sent_ns = clock_ns();
+    peer_add(p, request, (size_t)n);
+}
+
+static void post_answered(struct peer *p, const char *payload, size_t size) {
+    struct sender *s = p->user;
+    (void)payload, (void)size;
+    if (!s) return;
+    if (s->run->measuring) histogram_add(&s->run->latencies, clock_ns() - s->sent_ns);
+    post(p, s);
+}
+
+static void scenario_send(struct run *run) {
+    struct sender *senders = calloc((size_t)run->options.conns, sizeof *senders);
+    if (!senders) die("out of memory");
+    if (run->options.wire == WIRE_SOCKETIO) { /* a device that never acknowledges */
+        struct peer *device = peer_open(&run->client, WIRE_SOCKETIO, SOCKETIO_PATH, "/users");
+        while (device->state != PEER_READY) client_turn(&run->client, 1000);
+    }
+    run->client.message = post_answered;
+    for (int i = 0; i < run->options.conns; i++) {
+        struct peer *p = peer_open(&run->client, WIRE_HTTP, NULL, NULL);
+        p->user = &senders[i];
+        senders[i].run = run;
+        post(p, &senders[i]);
+        peer_flush(p);
+    }
+    run_measure(run);
+    free(senders);
+}
+
 /* ---- the command line ---- */
 
 static const struct {
@@ -317,6 +365,7 @@ static const struct {
     {"echo", scenario_echo},
     {"fanout", scenario_fanout},
     {"connect", scenario_connect},
+    {"send", scenario_send},
 };
 
 static enum wire wire_named(const char *name) {
@@ -328,7 +377,7 @@ static enum wire wire_named(const char *name) {
 }
 
 static const char usage[] =
-    "load idle|echo|fanout|connect --port PORT --pid PID [--wire raw|plain|sockjs|socketio] [--path PATH]\n"
+    "load idle|echo|fanout|connect|send --port PORT --pid PID [--wire raw|plain|sockjs|socketio] [--path PATH]\n"
     "     [--publish-path PATH] [--token-path PATH] [--conns N] [--flight N] [--seconds N]\n"
     "     [--cpu N] [--fresh yes]";
 

@@ -8,8 +8,8 @@ return {
   -- Addresses; port 0 takes a free one. "unix:/path" is the file of a socket that only the user of the
   -- gateway may connect to.
   listen = { "127.0.0.1:8000" },
-  -- What is shared, tokens and channels: "memory" (one node), "sqlite:PATH" (one node, whose tokens and
-  -- histories survive a restart and kill -9), or a Redis for any number of nodes:
+  -- What is shared, tokens and channels: "memory" (one node), "sqlite:PATH" (one node, whose tokens,
+  -- histories and queues survive a restart and kill -9), or a Redis for any number of nodes:
   -- "redis://user:password@host:6379/0", "rediss://..." over TLS, "unix:///run/redis.sock?db=0",
   -- "redis+sentinel://host1:26379,host2:26379/mymaster/0".
   -- store = "memory",
@@ -243,10 +243,6 @@ return {
     -- batch_messages = 100,
     -- Of them; "1K" to "16M".
     -- batch_bytes = "256K",
-    -- For a device to acknowledge a message; then it is sent again; "100ms" to "1h".
-    -- ack_timeout = "30s",
-    -- Messages of a device that are on their way; 1 to 100000.
-    -- unacked = 100,
 
     -- ---- tokens and authentication ----
     -- A socket that has not authenticated is closed; "100ms" to "10m".
@@ -263,6 +259,8 @@ return {
     -- tokens_per_ip_burst = 500,
     -- Unused tokens in the memory store; 1 to 100000000.
     -- memory_tokens = 100000,
+    -- Messages that wait for users' devices in the memory store; then no more are taken; "64K" to "1024G".
+    -- memory_queues = "256M",
     -- Messages kept for histories in the memory store; then the longest silent channels lose
     -- theirs; "64K" to "1024G".
     -- memory_history = "256M",

@@ -5,6 +5,8 @@ return {
   limits = {
     ws_message_rate = "off",
     publish_rate = "off",
+    push_rate = 10000000,
+    push_burst = 10000000,
     site_publish_rate = "off",
     subscribe_rate = "off",
     http_requests_per_connection = 100000000,

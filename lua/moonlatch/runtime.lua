@@ -10,7 +10,7 @@
 --                               nil) as: number, true, results... or number, false, error
 --   inbox(), post(inbox, ...), next(inbox, seconds)   next waits; nil, "timeout" when it was in vain
 --   warn(text), limits, json    the log, the site's limits, moonlatch.json
---   emit                        what emission.lua wants to know
+--   emit, send                  what emission.lua and push.lua want to know
 --   node, ask, socket           what nodes.lua wants to know
 --   history                     the same for history.lua
 --   where(fn)                   "file:line" of what a script wrote, for the log
@@ -23,6 +23,7 @@ local history = require "moonlatch.history"
 local login = require "moonlatch.login"
 local lookup = require "moonlatch.lookup"
 local nodes = require "moonlatch.nodes"
+local push = require "moonlatch.push"
 local request = require "moonlatch.request"
 local routes = require "moonlatch.routes"
 
@@ -136,6 +137,7 @@ function runtime.start(core, site, files, where)
   add_listening(server, state)
   history.start(core)
   emission.start(core)
+  push.start(core)
   function server.publishFilter(_, fn) set_filter(core, state, fn) end
   set_filter(core, state, site.filter)
   local find = finder(core, site, files)

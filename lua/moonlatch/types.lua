@@ -219,6 +219,12 @@ function server:except(room) end
 ---@return moonlatch.emission
 function server:volatile() end
 
+---What POST /send does. Waits until the store has it.
+---@param message { rooms: string|string[], event: string, args?: moonlatch.value[], resync?: boolean }
+---@return true? ok
+---@return moonlatch.code? code
+function server:send(message) end
+
 ---An event to every Socket.IO client of the site, on all nodes.
 ---@param name string
 ---@param ... moonlatch.value

@@ -81,7 +81,7 @@ describe("the definitions for editors", function()
 
   it("have server and socket", function()
     assert.same(union(registered("lib_server", "lib_channel"), written("runtime", "server"), written("history", "core.server"),
-      written("emission", "server"), { "before", "on", "after" }), defined "server")
+      written("emission", "server"), written("push", "core.server"), { "before", "on", "after" }), defined "server")
     assert.same(registered "lib_socket", defined "socket")
     assert.same(written("emission", "methods"), defined "emission")
     assert.same(quoted(read "src/script/lib_socket.c", '{"(%w+)", FIELD_'), fields "socket")

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/url.h"
 #include "core/hub.h"
-#include "core/socket.h"
+#include "core/push_client.h"
 
 #define DEPTH_MAX 64
 
@@ -65,11 +65,6 @@ bool auth_url_headers(struct text *out, const struct push_conf *conf, const stru
 
 /* ---- what the backend says ---- */
 
-bool room_is_user(const struct push_conf *conf, struct slice room) {
-    if (conf->public_channel && slice_is(room, conf->public_channel)) return true;
-    return conf->user_room_prefix && slice_starts(room, slice_of(conf->user_room_prefix));
-}
-
 static void fail(struct login *l, const char *why) {
     struct text text = {0};
     text_str(&text, why);
@@ -91,7 +86,7 @@ static bool read_rooms(const struct site *site, struct slice rooms, struct slice
         if (room.type != JSON_STRING) return false;
         struct slice name = json_string(room.raw, &text);
         if (channel_name_error(site, name)) good = false;
-        if (!user->n && room_is_user(&site->conf->push, name)) *user = room.raw;
+        if (!user->n && push_is_user(site, name)) *user = room.raw;
         text_fini(&text);
     }
     return good;
@@ -129,32 +124,4 @@ void auth_url_failed(struct login *l, const char *code) {
     text_char(&why, 0);
     fail(l, text_slice(&why).p);
     text_fini(&why);
-}
-
-/* ---- let in ---- */
-
-static void on_joined(void *arg, const struct joined *joined) {
-    struct socket *s = arg;
-    if (joined->status && socket_is_open(s)) socket_close(s, SOCKET_UNAVAILABLE, "unavailable");
-    socket_unref(s);
-}
-
-/* One that cannot be in all its rooms would miss messages without knowing. */
-static bool join(struct socket *s, struct slice room) {
-    if (!hub_subscribe(s, room, NULL, on_joined, socket_ref(s))) return true;
-    socket_unref(s);
-    socket_close(s, SOCKET_UNAVAILABLE, "too many rooms");
-    return false;
-}
-
-void auth_url_entered(struct socket *s) {
-    struct json_value rooms = {0}, room;
-    bool good = true;
-    if (s->auth) rooms = json_member(buf_slice(s->auth), SLICE("rooms"));
-    if (rooms.type != JSON_ARRAY) return; /* a token of the script's own */
-    while (good && json_next(&rooms.raw, &room)) {
-        struct text text = {0};
-        if (room.type == JSON_STRING) good = join(s, json_string(room.raw, &text));
-        text_fini(&text);
-    }
 }

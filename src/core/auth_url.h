@@ -26,11 +26,4 @@ void auth_url_answered(struct login *l, int status, struct slice body);
 /* There was no answer: code is "timeout", "unavailable", ... */
 void auth_url_failed(struct login *l, const char *code);
 
-/* A socket that was let in joins the rooms of its auth. */
-struct socket;
-void auth_url_entered(struct socket *s);
-
-/* Whether a room is a user of the site. */
-bool room_is_user(const struct push_conf *conf, struct slice room);
-
 #endif

@@ -40,7 +40,7 @@ int call_start(struct call *c, struct socket *socket, struct buf *name, struct b
     c->number = socket_work(socket)->call_count++;
     c->timer.fired = on_timeout;
     list_push(&socket_work(socket)->calls, &c->link);
-    timer_start(socket->site->core->loop, &c->timer, timeout_ms);
+    if (timeout_ms != LIMIT_OFF) timer_start(socket->site->core->loop, &c->timer, timeout_ms);
     socket->dialect->call(socket, c);
     return 0;
 }

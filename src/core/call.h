@@ -17,6 +17,7 @@ struct call {
     struct socket *socket; /* a reference */
     struct buf *name;      /* plain text */
     struct buf *args;      /* JSON; NULL: none */
+    bool spread;           /* args is an array of several */
     char fid[UUID_LENGTH + 1]; /* what names it in one dialect, */
     uint32_t number;           /* and in another: of its socket's calls */
     struct attachments attachments; /* of value, in done */
@@ -26,7 +27,7 @@ struct call {
     void (*done)(struct call *c, enum call_status status, struct slice value);
 };
 
-/* Sends the call. done must be set, all else is zeroed memory of the caller's, to be kept until
+/* Sends the call; timeout_ms LIMIT_OFF: it may take as long as its socket lives. done must be set, spread may be, all else is zeroed memory of the caller's, to be kept until
  * done. Takes name and args. 0 when done will come; -ENOTCONN: the socket is closed; -ENOTSUP: its
  * dialect knows no calls. */
 int call_start(struct call *c, struct socket *socket, struct buf *name, struct buf *args,

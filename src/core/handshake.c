@@ -40,3 +40,12 @@ struct slice handshake_get(const struct handshake *h, const char *name) {
         if (slice_is(key, name)) return value;
     return (struct slice){NULL, 0};
 }
+
+struct slice handshake_query(const struct handshake *h, const char *name) {
+    struct slice query = handshake_get(h, ":query"), pair;
+    while (slice_next(&query, '&', &pair)) {
+        size_t equals = slice_find(pair, '=');
+        if (slice_is(slice_upto(pair, equals), name)) return slice_from(pair, equals + 1);
+    }
+    return (struct slice){NULL, 0};
+}

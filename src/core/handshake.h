@@ -37,6 +37,9 @@ void handshake_unref(struct handshake *h);
 /* The first value under this name, or a slice with p NULL. */
 struct slice handshake_get(const struct handshake *h, const char *name);
 
+/* The raw value of the first parameter of its query with this name, or a slice with p NULL. */
+struct slice handshake_query(const struct handshake *h, const char *name);
+
 /* Walks all: start with *at = 0; false at the end. */
 bool handshake_next(const struct handshake *h, size_t *at, struct slice *name, struct slice *value);
 

@@ -8,6 +8,7 @@
 #include "core/ask.h"
 #include "core/emit.h"
 #include "core/history.h"
+#include "core/push_client.h"
 
 #include <errno.h>
 
@@ -353,6 +354,7 @@ static void on_control(struct site *site, struct slice name, struct buf *body) {
     if (slice_is(name, "broadcast")) broadcast(site, body);
     else if (slice_is(name, "unsubscribeAll")) unsubscribe_all(site, buf_slice(body));
     else if (slice_is(name, "emit")) emit_received(site, body, NULL);
+    else if (slice_is(name, "push")) push_client_told(site, buf_slice(body));
     else if (slice_is(name, "ask")) ask_received(site, body);
     else if (slice_is(name, "answer")) answer_received(site, body);
 }

@@ -2,13 +2,28 @@
 #include "core/push.h"
 
 #include "base/digest.h"
+#include "base/flake.h"
 #include "base/json.h"
+#include "base/url.h"
+#include "base/utf8.h"
 #include "core/emit.h"
+#include "core/push_client.h"
+#include "core/queue.h"
 
+#include <assert.h>
 #include <errno.h>
+
+/* A node that died is found out after so long; devices that are here are touched in time. */
+#define LEASE_MS 60000
+#define TOUCH_MS (LEASE_MS / 3)
+#define DEVICE_MAX 128
 
 struct push_state {
     struct once_table once;
+    struct map devices;  /* push_client.c's */
+    struct flake flake;  /* of the ids of messages */
+    struct timer lease;  /* the devices that are here are still here */
+    struct site *site;
     struct rate *rates; /* one for each API key */
 };
 
@@ -20,9 +35,20 @@ static size_t key_count(const struct site *site) {
     return n;
 }
 
+static void on_lease(struct timer *t) {
+    struct push_state *state = container_of(t, struct push_state, lease);
+    push_client_touch(state->site);
+    timer_start(state->site->core->loop, t, TOUCH_MS);
+}
+
 static struct push_state *state_of(struct site *site) {
     if (site->push) return site->push;
     site->push = mem_new(sizeof *site->push);
+    site->push->site = site;
+    site->push->lease.fired = on_lease;
+    if (site->conf->push.user_room_prefix)
+        timer_start(site->core->loop, &site->push->lease, TOUCH_MS);
+    flake_init(&site->push->flake, random_u32(site->core->random));
     site->push->rates = mem_new((key_count(site) + 1) * sizeof *site->push->rates);
     once_init(&site->push->once, site->limits->idempotency_keys, site->limits->idempotency_ttl);
     return site->push;
@@ -30,11 +56,16 @@ static struct push_state *state_of(struct site *site) {
 
 void push_forget(struct site *site) {
     if (!site->push) return;
+    assert(!site->push->devices.count);
+    timer_stop(site->core->loop, &site->push->lease);
+    map_fini(&site->push->devices);
     once_fini(&site->push->once);
     mem_free(site->push->rates);
     mem_free(site->push);
     site->push = NULL;
 }
+
+struct map *push_devices(struct site *site) { return &state_of(site)->devices; }
 
 struct once_table *push_once(struct site *site) { return &state_of(site)->once; }
 
@@ -70,6 +101,9 @@ bool push_key_allows(struct site *site, int index) {
 struct sending {
     struct site *site;
     struct deferred deferred; /* where the store is not asked, or has said no at once */
+    struct buf *data; /* JSON array [event, args...]; of a message to users, as the next two */
+    uint64_t id;
+    bool resync;
     int status;
     void (*done)(void *arg, int status);
     void *arg;
@@ -79,6 +113,7 @@ static void finish(struct sending *s, int status) {
     metrics_count(s->site->core->metrics, "push_total", "result",
                   status < 0 ? "unavailable" : "sent", s->site->name);
     s->done(s->arg, status);
+    buf_unref(s->data);
     mem_free(s);
 }
 
@@ -103,10 +138,91 @@ static int emit(struct site *site, const struct push_message *m) {
     return is_empty(m->rooms) ? 0 : emit_send(site, &e);
 }
 
+/* ---- to users ---- */
+
+struct queue_bounds push_bounds(const struct site *site) {
+    const struct push_conf *conf = &site->conf->push;
+    const struct limits *limits = site->limits;
+    return (struct queue_bounds){
+        .ttl_ms = conf->device_ttl_ms ? conf->device_ttl_ms : LIMIT_OFF,
+        .lease_ms = LEASE_MS,
+        .messages = limits->queue_messages,
+        .bytes = limits->queue_bytes,
+        .devices = limits->queue_devices,
+        .user_prefix = slice_of(conf->user_room_prefix),
+        .public_channel = slice_of(conf->public_channel)};
+}
+
+/* What is too long for a name is none, and neither is what no text has. */
+struct slice push_device_name(const struct handshake *h, struct text *room) {
+    struct slice raw = handshake_query(h, "deviceId");
+    if (raw.n > DEVICE_MAX || !url_decode(room, raw, true)) text_clear(room);
+    struct slice name = text_slice(room);
+    bool good = name.n && utf8_valid(name) && !memchr(name.p, 0, name.n);
+    return good ? name : (struct slice){"", 0};
+}
+
+/* [event,args...] */
+static void add_data(struct text *t, const struct push_message *m) {
+    struct slice inside = slice_trim(slice_make(m->args.p + 1, m->args.n - 2));
+    text_char(t, '[');
+    text_add(t, m->event);
+    if (inside.n) text_char(t, ',');
+    text_add(t, inside);
+    text_char(t, ']');
+}
+
+/* The nodes hand it to those of the devices that are theirs. */
+static void tell_nodes(struct sending *s, struct slice devices) {
+    struct store *store = s->site->core->store;
+    struct text t = {0};
+    text_format(&t, "{\"id\":\"%llu\",\"resync\":%s,\"data\":", (unsigned long long)s->id,
+                s->resync ? "true" : "false");
+    text_add(&t, buf_slice(s->data));
+    text_str(&t, ",\"devices\":");
+    text_add(&t, devices);
+    text_char(&t, '}');
+    struct buf *word = text_take(&t);
+    store->ops->control(store, s->site, (struct slice){NULL, 0}, SLICE("push"), word, NULL, NULL);
+    buf_unref(word);
+}
+
+static bool overflowed(struct slice devices) {
+    struct json_value item;
+    while (json_next(&devices, &item))
+        if (json_member(item.raw, SLICE("overflow")).type == JSON_TRUE) return true;
+    return false;
+}
+
+static void on_pushed(void *arg, int status, struct buf *data) {
+    struct sending *s = arg;
+    bool full = status >= 0 && data && overflowed(buf_slice(data));
+    if (status >= 0 && data && !is_empty(buf_slice(data))) tell_nodes(s, buf_slice(data));
+    if (full) site_limit(s->site, "queue_messages");
+    finish(s, status < 0 ? status : full);
+}
+
+static void push(struct sending *s, const struct push_message *m) {
+    struct site *site = s->site;
+    struct queue_bounds bounds = push_bounds(site);
+    struct text room = {0}, data = {0};
+    add_data(&data, m);
+    s->data = text_take(&data);
+    s->resync = m->resync;
+    s->id = flake_next(&state_of(site)->flake);
+    const struct queue_message message = {.id = s->id,
+                                          .rooms = m->rooms,
+                                          .event = json_string(m->event, &room),
+                                          .data = buf_slice(s->data)};
+    site->core->store->ops->queue->push(site->core->store, site, &message, &bounds, on_pushed, s);
+    text_fini(&room);
+}
+
 void push_send(struct site *site, const struct push_message *m,
                void (*done)(void *arg, int status), void *arg) {
     struct sending *s = mem_new(sizeof *s);
     *s = (struct sending){.site = site, .done = done, .arg = arg};
     deferred_init(&s->deferred, on_deferred);
-    finish_later(s, emit(site, m));
+    if (site->conf->push.user_room_prefix && site->core->store->ops->queue) push(s, m);
+    else finish_later(s, emit(site, m));
 }

@@ -3,6 +3,7 @@
 #define CORE_PUSH_H
 
 #include "base/buf.h"
+#include "core/handshake.h"
 #include "core/once.h"
 #include "core/site.h"
 
@@ -35,6 +36,17 @@ bool push_key_allows(struct site *site, int index);
 
 /* What was sent with an idempotency key. */
 struct once_table *push_once(struct site *site);
+
+struct queue_bounds;
+
+/* How long and how much of a device's queue is kept. */
+struct queue_bounds push_bounds(const struct site *site);
+
+/* The devices with sockets on this node: private to push_client.c. */
+struct map *push_devices(struct site *site);
+
+/* The name of the device that a client says it is, plain, in *room; often empty. */
+struct slice push_device_name(const struct handshake *h, struct text *room);
 
 /* The site goes. */
 void push_forget(struct site *site);

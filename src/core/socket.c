@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/socket.h"
 
-#include "core/auth_url.h"
 #include "core/call.h"
 #include "core/hooks.h"
 #include "core/hub.h"
+#include "core/push_client.h"
 #include "core/user.h"
 
 #include <time.h>
@@ -103,7 +103,7 @@ void socket_enter(struct socket *s, struct buf *auth) {
 void socket_admit(struct socket *s) {
     if (s->connected) return;
     s->connected = true;
-    if (s->site->conf->push.auth_url) auth_url_entered(s);
+    push_client_enter(s);
     if (s->site->has & HOOK_CONNECT) s->site->hooks->connect(s);
 }
 
@@ -124,6 +124,7 @@ void socket_ended(struct socket *s, int code, const char *reason) {
     probation_end(s);
     user_leave(s);
     calls_close(s);
+    push_client_leave(s);
     hub_leave(s);
     ops_close(s);
     if (s->connected && s->site->has & HOOK_DISCONNECT) s->site->hooks->disconnect(s, code, reason);

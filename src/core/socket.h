@@ -15,6 +15,8 @@
 /* Only while a socket has not authenticated: it is closed after unauth_timeout. */
 struct probation;
 
+struct push_client;
+
 /* Only once a socket has asked for something, or was asked. */
 struct socket_work {
     struct list ops;   /* struct op: those that take effect in order, the first one running */
@@ -42,6 +44,7 @@ struct socket {
     struct probation *probation;
     struct socket_work *work; /* NULL: none so far; socket_work makes it */
     void *script;             /* the script layer's handle */
+    struct push_client *push; /* its places among users' devices: private to push_client.c */
     struct map_link by_sid;   /* in site->sockets; the key is sid */
     uint64_t emission;        /* the last that it was counted in: private to emit.c, as this: */
     uint64_t logged;          /* of the log it had all up to here when it came back */

@@ -104,10 +104,12 @@ static void call(struct socket *s, const struct call *c) {
     struct text t = {0};
     sio_head(&t, SIO_EVENT, 0, slice_of(s->endpoint->ns), nothing);
     text_u64(&t, c->number);
+    struct slice args = buf_slice(c->args);
+    if (c->spread) args = inside(args);
     text_char(&t, '[');
     json_quote(&t, buf_slice(c->name));
-    if (c->args) text_char(&t, ',');
-    text_add(&t, buf_slice(c->args));
+    if (args.n) text_char(&t, ',');
+    text_add(&t, args);
     text_char(&t, ']');
     socketio_send(s->session, &t);
 }

@@ -11,6 +11,7 @@
 
 #include "base/digest.h"
 #include "core/login.h"
+#include "core/push_client.h"
 #include "core/token.h"
 
 #include <errno.h>
@@ -222,8 +223,21 @@ void seat_take(struct seat *seat, struct buf *auth) {
     else buf_unref(auth);
 }
 
-/* It was judged, or need not be. */
+/* Where a site has users, whoever comes is one. */
+static bool is_user(const struct seat *seat, const struct buf *auth) {
+    struct json_value rooms = {0};
+    if (auth) rooms = json_member(buf_slice(auth), SLICE("rooms"));
+    return push_has_user(seat->endpoint->site,
+                         rooms.type == JSON_ARRAY ? rooms.raw : (struct slice){NULL, 0});
+}
+
+/* It was judged, or need not be. Takes auth. */
 static void let_in(struct seat *seat, struct buf *auth) {
+    if (!is_user(seat, auth)) {
+        buf_unref(auth);
+        refuse_seat(seat, SLICE("User is missing a private room"), (struct slice){NULL, 0});
+        return;
+    }
     if (!recovery_start(seat, auth)) seat_take(seat, auth);
 }
 
@@ -262,14 +276,6 @@ static void on_taken(void *arg, int status, struct buf *auth) {
     }
 }
 
-/* The value of the parameter in a query, as it stands there. */
-static struct slice query_value(struct slice query, const char *name) {
-    struct slice pair;
-    while (slice_next(&query, '&', &pair))
-        if (slice_is(key_of(pair), name)) return slice_from(pair, strlen(name) + 1);
-    return (struct slice){NULL, 0};
-}
-
 /* { auth: { token } }, or with protocol 3 the query. */
 static void take_token(struct seat *seat) {
     struct site *site = seat->endpoint->site;
@@ -279,7 +285,7 @@ static void take_token(struct seat *seat) {
     if (auth.n) member = json_member(auth, SLICE("token"));
     struct slice token = member.type == JSON_STRING
                              ? json_string(member.raw, &room)
-                             : query_value(handshake_get(seat->handshake, ":query"), "token");
+                             : handshake_query(seat->handshake, "token");
     if (uuid_v4_valid(token)) {
         seat->awaits_store = true;
         token_take(site, token, on_taken, seat);

@@ -29,8 +29,8 @@ struct store_events {
      * history, NULL where there is none. */
     void (*published)(struct site *site, struct slice channel, struct buf *body,
                       const struct position *at);
-    /* A word to all nodes, or to this one, came: name is "broadcast", "unsubscribeAll", "emit", "ask"
-     * or "answer". */
+    /* A word to all nodes, or to this one, came: name is "broadcast", "unsubscribeAll", "emit", "push",
+     * "ask" or "answer". */
     void (*control)(struct site *site, struct slice name, struct buf *body);
     /* A subscription is live: whatever is published from now on comes. Also again, for every
      * subscription, after away. */

@@ -13,6 +13,7 @@
 #include "script/lib_emit.h"
 #include "script/lib_history.h"
 #include "script/lib_json.h"
+#include "script/lib_push.h"
 #include "script/lib_server.h"
 #include "script/lib_socket.h"
 #include "script/lib_token.h"
@@ -376,6 +377,7 @@ static const luaL_Reg functions[] = {{"cancel", core_cancel},
                                      {"warn", core_warn},
                                      {"socket", core_socket},
                                      {"emit", lib_core_emit},
+                                     {"send", lib_core_send},
                                      {"ask", lib_core_ask},
                                      {"history", lib_core_history},
                                      {"token", lib_core_token},

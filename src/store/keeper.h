@@ -4,9 +4,10 @@
 
 #include "core/history.h"
 
-/* What the store of a single node (local.h) keeps: tokens and histories, in memory or on disk. All
+/* What the store of a single node (local.h) keeps: tokens, histories and queues, in memory or on disk. All
  * of it is done at once; what was changed counts from the next settle on. */
 struct keeper;
+struct queue_tables;
 
 struct keeper_ops {
     const char *name; /* of the store */
@@ -21,6 +22,8 @@ struct keeper_ops {
     /* A page (history.h), the caller's, as store_ops.history says; NULL when it cannot be had. */
     struct buf *(*history_page)(struct keeper *k, struct site *site, struct slice channel,
                                 const struct channel_conf *conf, uint64_t since, uint64_t limit);
+    /* The queues of devices, to be read and changed now; NULL: they cannot be had. */
+    struct queue_tables *(*queues)(struct keeper *k);
     /* Makes what was changed last, before anybody is told. 0, or -ENOTCONN: none of it does. NULL:
      * nothing is to be done. */
     int (*settle)(struct keeper *k);

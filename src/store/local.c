@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/local.h"
 
+#include "store/local_queue.h"
+
 #include "core/site.h"
 
 #include <errno.h>
@@ -138,6 +140,13 @@ static void unsubscribe(struct store *st, struct site *site, struct slice channe
 
 /* ---- tokens ---- */
 
+void local_answer(struct store *st, struct site *site, struct buf *body, store_done *done,
+                  void *arg, int status) {
+    event_add(local_of(st), ANSWER, site, (struct slice){NULL, 0}, body, done, arg, status);
+}
+
+struct keeper *local_keeper(struct store *st) { return local_of(st)->keeper; }
+
 static void answer(struct local *l, struct site *site, struct buf *body, store_done *done,
                    void *arg, int status) {
     event_add(l, ANSWER, site, (struct slice){NULL, 0}, body, done, arg, status);
@@ -182,6 +191,7 @@ struct store *local_store_new(struct core *core, const struct store_events *even
                                 .unsubscribe = unsubscribe,
                                 .token_put = token_put,
                                 .token_take = token_take,
+                                .queue = &local_queue_ops,
                                 .stop = stop,
                                 .close = local_close};
     l->store = (struct store){.ops = &l->ops, .events = events};

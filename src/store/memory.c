@@ -3,6 +3,7 @@
 
 #include "core/site.h"
 #include "store/memory_history.h"
+#include "store/memory_queue.h"
 
 #include <errno.h>
 
@@ -21,6 +22,7 @@ struct memory {
     struct list by_age; /* struct token in the order of their making */
     struct timer sweep;
     struct histories histories;
+    struct memory_queue queue;
 };
 
 /* How often dead tokens that nobody asked for are thrown away. */
@@ -107,6 +109,15 @@ static struct buf *history_page(struct keeper *k, struct site *site, struct slic
     return histories_page(&memory_of(k)->histories, site, channel, conf, since, limit);
 }
 
+/* ---- queues ---- */
+
+static struct queue_tables *queues(struct keeper *k) {
+    struct memory *m = memory_of(k);
+    return memory_queue_begin(&m->queue, m->core);
+}
+
+static int settle(struct keeper *k) { return memory_queue_commit(&memory_of(k)->queue); }
+
 /* ---- life ---- */
 
 static void memory_close(struct keeper *k) {
@@ -116,6 +127,7 @@ static void memory_close(struct keeper *k) {
     map_fini(&m->tokens);
     timer_stop(m->core->loop, &m->sweep);
     histories_fini(&m->histories);
+    memory_queue_close(&m->queue);
     mem_free(m);
 }
 
@@ -124,6 +136,8 @@ static const struct keeper_ops memory_ops = {.name = "memory",
                                              .token_take = token_take,
                                              .history_add = history_add,
                                              .history_page = history_page,
+                                             .queues = queues,
+                                             .settle = settle,
                                              .close = memory_close};
 
 struct keeper *memory_keeper_new(struct core *core) {

@@ -9,6 +9,7 @@
 #include "store/redis_history.h"
 #include "store/redis_inner.h"
 #include "store/redis_layout.h"
+#include "store/redis_queue.h"
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -42,43 +43,33 @@ static void drop_message(struct redis *r, const struct site *site, const char *r
 
 /* ---- answers ---- */
 
-/* A call that its caller hears of. */
-struct call {
-    struct redis *redis;
-    struct site *site;
-    store_done *done;
-    void *arg;
-};
-
-static struct call *call_new(struct redis *r, struct site *site, store_done *done, void *arg) {
-    struct call *c = mem_new(sizeof *c);
-    *c = (struct call){.redis = r, .site = site, .done = done, .arg = arg};
+struct redis_call *redis_call_new(struct redis *r, struct site *site, store_done *done, void *arg) {
+    struct redis_call *c = mem_new(sizeof *c);
+    *c = (struct redis_call){.redis = r, .site = site, .done = done, .arg = arg};
     return c;
 }
 
-static void call_end(struct call *c, int status, struct buf *data) {
-    struct call ended = *c;
+void redis_call_end(struct redis_call *c, int status, struct buf *data) {
+    struct redis_call ended = *c;
     mem_free(c);
     if (ended.done) ended.done(ended.arg, status, data);
 }
 
-/* What the caller hears when Redis could not or would not. */
-static int failure(int status) { return status == -EREMOTEIO ? -ENOTCONN : status; }
+int redis_failure(int status) { return status == -EREMOTEIO ? -ENOTCONN : status; }
 
-/* A call that cannot be sent ends from the loop, as all others do. */
 struct refusal {
     struct deferred deferred;
-    struct call *call;
+    struct redis_call *call;
     int status;
 };
 
 static void on_refusal(struct deferred *d) {
     struct refusal *f = container_of(d, struct refusal, deferred);
-    call_end(f->call, f->status, NULL);
+    redis_call_end(f->call, f->status, NULL);
     mem_free(f);
 }
 
-static void refuse(struct call *c, int status) {
+void redis_refuse(struct redis_call *c, int status) {
     struct refusal *f = mem_new(sizeof *f);
     f->call = c;
     f->status = status;
@@ -89,18 +80,18 @@ static void refuse(struct call *c, int status) {
 /* ---- publishing ---- */
 
 static void on_published(void *arg, int status, const redisReply *reply) {
-    struct call *c = arg;
+    struct redis_call *c = arg;
     redis_history_check(&c->redis->commands, reply);
     if (!status && reply->type != REDIS_REPLY_INTEGER) status = -EREMOTEIO;
-    int nodes = status ? failure(status) : reply->integer < INT32_MAX ? (int)reply->integer : 0;
-    call_end(c, nodes, NULL);
+    int nodes = status ? redis_failure(status) : reply->integer < INT32_MAX ? (int)reply->integer : 0;
+    redis_call_end(c, nodes, NULL);
 }
 
 static int publish_to(struct redis *r, struct site *site, struct slice name, struct slice payload,
                       store_done *done, void *arg) {
     struct slice words[] = {SLICE("PUBLISH"), name, payload};
     if (!done) return redis_conn_send(&r->commands, words, 3, NULL, NULL);
-    struct call *c = call_new(r, site, done, arg);
+    struct redis_call *c = redis_call_new(r, site, done, arg);
     int status = redis_conn_send(&r->commands, words, 3, on_published, c);
     if (status) mem_free(c);
     return status;
@@ -109,7 +100,7 @@ static int publish_to(struct redis *r, struct site *site, struct slice name, str
 /* A shared site has no histories: its other programs would not understand the messages. */
 static int publish_kept(struct redis *r, struct site *site, struct slice channel, struct buf *body,
                         const struct channel_conf *history, store_done *done, void *arg) {
-    struct call *c = call_new(r, site, done, arg);
+    struct redis_call *c = redis_call_new(r, site, done, arg);
     int status = redis_history_publish(&r->commands, r->core->random, site, channel, history,
                                        buf_slice(body), on_published, c);
     if (status) mem_free(c);
@@ -163,16 +154,16 @@ static int control(struct store *st, struct site *site, struct slice node, struc
 }
 
 static void on_history(void *arg, int status, const redisReply *reply) {
-    redis_history_check(&((struct call *)arg)->redis->commands, reply);
+    redis_history_check(&((struct redis_call *)arg)->redis->commands, reply);
     struct buf *page = status ? NULL : redis_history_page(reply);
-    call_end(arg, page ? 0 : status ? failure(status) : -ENOTCONN, page);
+    redis_call_end(arg, page ? 0 : status ? redis_failure(status) : -ENOTCONN, page);
     buf_unref(page);
 }
 
 /* A read that waits for the connection: the other one has come back first. */
 struct waiting {
     struct list link; /* in redis->reads */
-    struct call *call;
+    struct redis_call *call;
     struct buf *channel;
     const struct channel_conf *conf;
     uint64_t since, limit, due_ms;
@@ -188,7 +179,7 @@ static void history(struct store *st, struct site *site, struct slice channel,
                     store_done *done, void *arg) {
     struct redis *r = redis_of(st);
     struct waiting *w = mem_new(sizeof *w);
-    *w = (struct waiting){.call = call_new(r, site, done, arg),
+    *w = (struct waiting){.call = redis_call_new(r, site, done, arg),
                           .channel = buf_copy(channel),
                           .conf = conf,
                           .since = since,
@@ -214,7 +205,7 @@ static void on_read(struct deferred *d) {
             list_push(&r->reads, link);
             continue;
         }
-        if (status) refuse(w->call, status);
+        if (status) redis_refuse(w->call, status);
         buf_unref(w->channel);
         mem_free(w);
     }
@@ -399,6 +390,7 @@ static void on_push(struct redis_conn *conn, const redisReply *reply) {
 static void on_commands_up(struct redis_conn *conn) {
     struct redis *r = container_of(conn, struct redis, commands);
     redis_history_load(conn);
+    redis_queue_load(conn);
     loop_defer(r->core->loop, LOOP_DELIVER, &r->read);
 }
 
@@ -457,14 +449,14 @@ static void on_tick(struct timer *t) {
 
 static void on_put(void *arg, int status, const redisReply *reply) {
     bool stored = !status && reply->type == REDIS_REPLY_STATUS;
-    call_end(arg, stored ? 0 : status ? failure(status) : -ENOTCONN, NULL);
+    redis_call_end(arg, stored ? 0 : status ? redis_failure(status) : -ENOTCONN, NULL);
 }
 
 static void token_put(struct store *st, struct site *site, struct slice id, struct buf *data,
                       const struct handshake *from, uint64_t ttl_ms, store_done *done, void *arg) {
     struct redis *r = redis_of(st);
     struct buf *kept = redis_token_data(site, data, from);
-    struct call *c = call_new(r, site, done, arg);
+    struct redis_call *c = redis_call_new(r, site, done, arg);
     struct text key = {0};
     char ttl[24];
     snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)ttl_ms);
@@ -472,31 +464,31 @@ static void token_put(struct store *st, struct site *site, struct slice id, stru
     struct slice words[] = {SLICE("SET"), text_slice(&key), buf_slice(kept), SLICE("PX"),
                             slice_of(ttl)};
     int status = redis_conn_send(&r->commands, words, 5, on_put, c);
-    if (status) refuse(c, status);
+    if (status) redis_refuse(c, status);
     buf_unref(kept);
     text_fini(&key);
 }
 
 static void on_taken(void *arg, int status, const redisReply *reply) {
-    struct call *c = arg;
+    struct redis_call *c = arg;
     struct buf *auth = NULL;
     if (!status && is_text(reply)) {
         auth = redis_auth(c->site, text_of(reply));
         if (!auth) drop_message(c->redis, c->site, "bad token data");
     }
-    call_end(c, status ? failure(status) : auth ? 0 : -ENOENT, auth);
+    redis_call_end(c, status ? redis_failure(status) : auth ? 0 : -ENOENT, auth);
     buf_unref(auth);
 }
 
 static void token_take(struct store *st, struct site *site, struct slice id, store_done *done,
                        void *arg) {
     struct redis *r = redis_of(st);
-    struct call *c = call_new(r, site, done, arg);
+    struct redis_call *c = redis_call_new(r, site, done, arg);
     struct text key = {0};
     redis_name(&key, site, REDIS_TOKEN, id);
     struct slice words[] = {SLICE("GETDEL"), text_slice(&key)};
     int status = redis_conn_send(&r->commands, words, 2, on_taken, c);
-    if (status) refuse(c, status);
+    if (status) redis_refuse(c, status);
     text_fini(&key);
 }
 
@@ -533,6 +525,7 @@ static const struct store_ops redis_ops = {
     .unsubscribe = unsubscribe,
     .token_put = token_put,
     .token_take = token_take,
+    .queue = &redis_queue_ops,
     .stop = redis_stop,
     .close = redis_close,
 };

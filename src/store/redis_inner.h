@@ -24,6 +24,26 @@ struct redis {
     uint64_t heard_ms; /* the last push */
 };
 
+/* A call that its caller hears of. */
+struct redis_call {
+    struct redis *redis;
+    struct site *site;
+    store_done *done;
+    void *arg;
+};
+
+struct redis_call *redis_call_new(struct redis *r, struct site *site, store_done *done, void *arg)
+    __attribute__((returns_nonnull));
+
+/* Tells the caller, and frees c. */
+void redis_call_end(struct redis_call *c, int status, struct buf *data);
+
+/* A call that cannot be sent ends from the loop, as all others do. */
+void redis_refuse(struct redis_call *c, int status);
+
+/* What the caller hears when Redis could not or would not. */
+int redis_failure(int status);
+
 /* NULL when st is another store. */
 struct redis *redis_of(struct store *st);
 

@@ -6,7 +6,8 @@
 
 void redis_name(struct text *out, const struct site *site, enum redis_name kind,
                 struct slice rest) {
-    static const char *const kinds[] = {":token:", ":ch:", ":all", ":node:", ":hist:", ":meta:"};
+    static const char *const kinds[] = {":token:", ":ch:", ":all", ":node:", ":hist:", ":meta:",
+                                        ":queue:"};
     if (site_is_shared(site) && (kind == REDIS_TOKEN || kind == REDIS_CHANNEL)) {
         text_add(out, rest);
         return;

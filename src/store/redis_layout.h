@@ -19,7 +19,7 @@
  * program's names, which have no prefix, and its forms: a token's data may have __host, __ip and
  * __ips, texts are published bare, and its words to all go by ___all___ and ___sync___. */
 
-enum redis_name { REDIS_TOKEN, REDIS_CHANNEL, REDIS_ALL, REDIS_NODE, REDIS_HISTORY, REDIS_META };
+enum redis_name { REDIS_TOKEN, REDIS_CHANNEL, REDIS_ALL, REDIS_NODE, REDIS_HISTORY, REDIS_META, REDIS_QUEUE };
 
 /* Appends the name; rest is the id, the channel or the node. */
 void redis_name(struct text *out, const struct site *site, enum redis_name kind, struct slice rest);

@@ -5,6 +5,7 @@
 #include "store/sqlite.h"
 
 #include "base/id.h"
+#include "store/queue_tables.h"
 
 #include <errno.h>
 #include <sqlite3.h>
@@ -71,6 +72,7 @@ struct sqlite {
     struct core *core;
     sqlite3 *db;
     sqlite3_stmt *queries[QUERIES];
+    struct queue_tables queues;
     struct timer sweep;
     bool changed; /* a transaction is open */
     bool failed;  /* and something in it went wrong */
@@ -136,6 +138,8 @@ static struct slice column(sqlite3_stmt *q, int at) {
 static int settle(struct keeper *k) {
     struct sqlite *s = sqlite_of(k);
     if (!s->changed) return 0;
+    if (s->queues.failed) complain(s);
+    s->queues.failed = false;
     if (!s->failed) run(s, query(s, COMMIT));
     bool failed = s->failed;
     if (failed && !sqlite3_get_autocommit(s->db)) run(s, query(s, ROLLBACK));
@@ -195,6 +199,7 @@ static void drop_dead(struct sqlite *s) {
         sqlite3_bind_int64(q, 1, wall_ms());
         run(s, q);
     }
+    queue_sweep(&s->queues);
 }
 
 /* False when there is none. */
@@ -272,6 +277,14 @@ static struct buf *history_page(struct keeper *k, struct site *site, struct slic
     return text_take(&t);
 }
 
+/* ---- queues ---- */
+
+static struct queue_tables *queues(struct keeper *k) {
+    struct sqlite *s = sqlite_of(k);
+    begin(s);
+    return &s->queues;
+}
+
 /* ---- life ---- */
 
 static void on_sweep(struct timer *t) {
@@ -286,6 +299,7 @@ static void sqlite_close(struct keeper *k) {
     struct sqlite *s = sqlite_of(k);
     settle(k);
     timer_stop(s->core->loop, &s->sweep);
+    queue_tables_close(&s->queues);
     for (int i = 0; i < QUERIES; i++) sqlite3_finalize(s->queries[i]);
     sqlite3_close(s->db);
     mem_free(s);
@@ -296,6 +310,7 @@ static const struct keeper_ops sqlite_ops = {.name = "sqlite",
                                              .token_take = token_take,
                                              .history_add = history_add,
                                              .history_page = history_page,
+                                             .queues = queues,
                                              .settle = settle,
                                              .close = sqlite_close};
 
@@ -326,7 +341,7 @@ static bool prepare(struct sqlite *s) {
     for (int i = 0; i < QUERIES; i++)
         if (sqlite3_prepare_v3(s->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->queries[i], NULL))
             return false;
-    return true;
+    return queue_tables_open(&s->queues, s->db);
 }
 
 struct keeper *sqlite_keeper_new(struct core *core, const char *path, struct text *error) {

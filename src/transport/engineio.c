@@ -46,6 +46,17 @@ static void queue_push_text(struct eio_session *s, const char *packet) {
     buf_unref(b);
 }
 
+/* Takes the first n out. */
+static void queue_take(struct eio_session *s, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) {
+        struct buf *packet = s->queue[s->queue_first + i].buf;
+        s->queued_bytes -= packet->n;
+        buf_unref(packet);
+    }
+    s->queued -= n;
+    s->queue_first = s->queued ? s->queue_first + n : 0;
+}
+
 static void queue_clear(struct eio_session *s) {
     while (s->queued) buf_unref(s->queue[s->queue_first + --s->queued].buf);
     s->queue_first = 0;
@@ -61,11 +72,17 @@ static const char *queue_limit(const struct eio_session *s, const struct buf *pa
 
 /* ---- to the client ---- */
 
+/* A close packet has a poll of its own: clients heed it before the messages beside it. */
+static uint32_t next_answer(const struct eio_session *s) {
+    return s->state == EIO_CLOSING && s->queued > 1 ? s->queued - 1 : s->queued;
+}
+
 /* Hands out what is queued, if somebody is there to take it. */
 static void flush(struct eio_session *s) {
-    if (s->poll && s->queued) {
-        eio_poll_answer(s->poll, s->queue + s->queue_first, s->queued);
-        queue_clear(s);
+    uint32_t n = next_answer(s);
+    if (s->poll && n) {
+        eio_poll_answer(s->poll, s->queue + s->queue_first, n);
+        queue_take(s, n);
     } else if (s->poll && s->released) {
         eio_poll_answer_text(s->poll, "6");
     }

@@ -243,6 +243,16 @@ local function check_event(name, level)
   if RESERVED[name] then error("this name is the protocol's own", level + 1) end
 end
 
+local function add_send(own, world)
+  -- A spec has nobody who does not acknowledge: it is an event for who is there.
+  function own.send(rooms, event, args)
+    world.scheduler:may_wait("server:send", 2)
+    local ok, code = own.emit(rooms, {}, false, event, table.unpack(args))
+    if not ok then return nil, code end
+    return world.scheduler:wait(function(wake) world.scheduler:defer(function() wake(true) end) end)
+  end
+end
+
 local function add_emit(own, world)
   function own.emit(rooms, except, _, name, ...)
     check_event(name, 3)
@@ -260,6 +270,7 @@ function core.new(world)
   add_server(own.server, world)
   add_waits(own, world)
   add_emit(own, world)
+  add_send(own, world)
   function own.set_hook(name, value) world.hooks[name] = value or nil end
   function own.set_after(name, flag) world.observed[name] = flag or nil end
   function own.warn(text) world:log_line("warn", text) end
