@@ -7,7 +7,6 @@ local gateway = require "spec.support.gateway"
 local http = require "spec.support.http"
 local json = require "dkjson"
 local socketio = require "spec.support.socketio"
-local tmp = require "spec.support.tmp"
 
 local KEY, NEXT = ("key-of-the-site-"):rep(2) .. "1", ("key-of-the-site-"):rep(2) .. "2"
 
@@ -279,59 +278,5 @@ describe("the paths of the push service", function()
     local r = http.get(g.port, "/healthcheck")
     assert.equal(200, r.status)
     assert.equal("ok", r.body)
-  end)
-end)
-
--- Configured as the SocketIO Web Service is.
-describe("the environment", function()
-  after_each(gateway.stop_all)
-
-  local function from(env)
-    local all = { SITE_NAME = "newsite", API_KEY = KEY }
-    for name, value in pairs(env or {}) do all[name] = value end
-    return { env = all, sites = { a = { path = "/" } }, scripts = { a = SCRIPT } }
-  end
-
-  -- What moonlatch conf prints of it, or what it complains about.
-  local function conf(env)
-    local words = { "env" }
-    local dir = tmp.dir()
-    tmp.write(dir .. "/conf/sites/a.lua", "return { script = false }")
-    for name, value in pairs(from(env).env) do words[#words + 1] = tmp.quote(name .. "=" .. value) end
-    local pipe = assert(io.popen(("%s %s conf --conf %s/conf 2>&1"):format(table.concat(words, " "), gateway.binary(), dir)))
-    local text = pipe:read "a"
-    pipe:close()
-    tmp.remove(dir)
-    return text
-  end
-
-  it("makes one site, in place of those of files", function()
-    g = gateway.start(from())
-    assert_sent(send(MESSAGE, { query = "?site=newsite&apiKey=" .. KEY }))
-    assert.equal(401, send(MESSAGE, { query = "?site=a&apiKey=" .. KEY }).status)
-  end)
-
-  it("says all that it said", function()
-    local text = conf { AUTH_URL = "http://127.0.0.1:1/me", AUTH_SCHEME = "Token", USER_ROOM_PREFIX = "user_", PUBLIC_CHANNEL = "public",
-      UPDATE_USER_URL = "http://127.0.0.1:1/users/:id", DEVICE_TTL = "60", PORT = "1337", REDIS_URL = "redis://127.0.0.1:6399/1" }
-    for _, line in ipairs { '["newsite"] = {', 'auth_url = "http://127.0.0.1:1/me"', 'auth_scheme = "Token"', 'user_room_prefix = "user_"',
-      'public_channel = "public"', 'update_user_url = "http://127.0.0.1:1/users/:id"', 'device_ttl = "1m"', 'listen = { ":1337" }',
-      'store = "redis://127.0.0.1:6399/1"' } do
-      assert.truthy(text:find(line, 1, true), line .. " in " .. text)
-    end
-    assert.falsy(text:find('["a"]', 1, true) or text:find(KEY, 1, true))
-  end)
-
-  it("is checked as a file is", function()
-    assert.truthy(conf { API_KEY = "54321" }:find("environment:%d+: push.api_key must have 32 characters or more"))
-    assert.truthy(conf { API_KEY = "54321", WEAK_API_KEY = "true" }:find "sha256:")
-    assert.truthy(conf { SITE_NAME = "no name" }:find("environment: SITE_NAME must be a name", 1, true))
-    assert.truthy(conf { PORT = "http" }:find("environment: listen must be an address", 1, true))
-    assert.truthy(conf { AUTH_URL = "here" }:find("environment:%d+: push.auth_url must be a URL"))
-  end)
-
-  it("means nothing without a site's name, or with nothing but that", function()
-    assert.truthy(conf { SITE_NAME = "", PORT = "1337" }:find('["a"] = {', 1, true))
-    assert.truthy(conf { API_KEY = "", PORT = "1337" }:find('listen = { "127.0.0.1:8000" }', 1, true))
   end)
 end)

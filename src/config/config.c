@@ -2,7 +2,6 @@
 #include "config/config.h"
 
 #include "config/checks.h"
-#include "config/environment.h"
 #include "config/keys.h"
 #include "config/paths.h"
 #include "config/site.h"
@@ -209,15 +208,6 @@ static void set_keys(const char *const *set, struct config *config, struct text 
     }
 }
 
-/* Above what gateway.lua says, below the command line. */
-static void set_from_environment(const char *key, struct config *config, struct text *errors) {
-    struct reader r = {.file = "environment", .errors = errors};
-    struct text value = {0};
-    if (environment_gateway(key, &value))
-        keys_set(&r, gateway_keys, slice_of(key), text_slice(&value), config);
-    text_fini(&value);
-}
-
 static void set_listen(const char *const *listen, struct config *config, struct text *errors) {
     if (!listen || !*listen) return;
     struct reader r = {.file = "--listen", .errors = errors};
@@ -342,22 +332,6 @@ static void sites_of_folder(struct gathering *g, const char *path) {
     closedir(folder);
 }
 
-/* The only one, where there is one. */
-static void site_of_environment(struct gathering *g) {
-    static const char file[] = "environment";
-    struct reader r = {.file = file, .errors = g->errors};
-    struct text source = {0};
-    char *name = slice_cstr(slice_of(environment_site()));
-    environment_site_source(&source);
-    struct conf_value *table = conf_read_text(file, text_slice(&source), g->errors);
-    const char *must = check_name(name);
-    if (must) reader_complain(&r, 0, "SITE_NAME %s", must);
-    if (table && !must) site_add(g, file, name, table, table);
-    else conf_free(table);
-    text_fini(&source);
-    mem_free(name);
-}
-
 static int by_name(const void *a, const void *b) {
     return strcmp(((const struct site_conf *)a)->name, ((const struct site_conf *)b)->name);
 }
@@ -366,12 +340,8 @@ static void sites_load(struct config *config, const char *gateway, const struct 
                        struct text *errors) {
     struct gathering g = {.config = config, .errors = errors};
     char *folder = path_join(config->conf_dir, "sites");
-    if (environment_site()) {
-        site_of_environment(&g);
-    } else {
-        sites_of_gateway(&g, gateway, conf_get(table, "sites"));
-        sites_of_folder(&g, folder);
-    }
+    sites_of_gateway(&g, gateway, conf_get(table, "sites"));
+    sites_of_folder(&g, folder);
     for (size_t i = 0; i < config->site_count; i++)
         conf_free(g.sources[i].file);
     mem_free(g.sources);
@@ -403,8 +373,6 @@ static void gateway_load(const struct config_options *options, struct config *co
     size_t before = errors->n;
     struct conf_value *table = access(file, F_OK) ? NULL : conf_read(file, errors);
     if (table) keys_read(&r, gateway_keys, table, config);
-    set_from_environment("listen", config, errors);
-    set_from_environment("store", config, errors);
     set_keys(options->set, config, errors);
     set_listen(options->listen, config, errors);
     settle_most(&r, table, config);
@@ -413,7 +381,7 @@ static void gateway_load(const struct config_options *options, struct config *co
         reader_complain(&r, conf_line(table, "listen"), "listen has no address");
     if (with_sites) sites_load(config, file, table, errors);
     char *sites = path_join(config->conf_dir, "sites");
-    if (access(file, F_OK) && !path_is_folder(sites) && !environment_site())
+    if (access(file, F_OK) && !path_is_folder(sites))
         reader_complain(&r, 0, "is missing, and so is the folder sites beside it");
     mem_free(sites);
     conf_free(table);
