@@ -240,6 +240,33 @@ describe("moonlatch conf", function()
   end)
 end)
 
+describe("conf/push-service", function()
+  local function conf(environment)
+    local pipe = io.popen(environment .. " " .. gateway.binary() .. " conf --conf conf/push-service 2>&1")
+    local text = pipe:read "a"
+    pipe:close()
+    return text
+  end
+
+  it("is configured from the environment, as the service of old", function()
+    local text = conf("SITE_NAME=shop API_KEY=54321 AUTH_URL=http://127.0.0.1:1/auth AUTH_SCHEME=Token USER_ROOM_PREFIX=user_ " ..
+      "PUBLIC_CHANNEL=public UPDATE_USER_URL=http://127.0.0.1:1/users/:id DEVICE_TTL=5 PORT=1338 REDIS_URL=redis://127.0.0.1:1/2")
+    for _, line in ipairs { 'listen = { "0.0.0.0:1338" }', 'store = "redis://127.0.0.1:1/2"', '["shop"] = {', 'namespaces = { "/shop" }',
+      'auth_url = "http://127.0.0.1:1/auth"', 'auth_scheme = "Token"', 'user_room_prefix = "user_"', 'public_channel = "public"',
+      'update_user_url = "http://127.0.0.1:1/users/:id"', 'device_ttl = "5s"' } do
+      assert.truthy(text:find(line, 1, true), line .. " is not in\n" .. text)
+    end
+    assert.falsy(text:find("54321", 1, true))
+  end)
+
+  it("has what that had where nothing is said", function()
+    local text = conf "SITE_NAME=shop"
+    for _, line in ipairs { 'listen = { "0.0.0.0:1337" }', 'device_ttl = "1h"', 'store = "memory"', 'auth_scheme = "Bearer"' } do
+      assert.truthy(text:find(line, 1, true), line .. " is not in\n" .. text)
+    end
+  end)
+end)
+
 describe("moonlatch", function()
   it("prints its version", function()
     local status, out = gateway.run { "--version" }

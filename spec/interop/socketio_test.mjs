@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { begin, enter, isOld, VERSIONS, WAYS } from "./socketio/clients.mjs";
 import { isReference, startServer } from "./socketio/server.mjs";
+import { TokenClient } from "./token_client.mjs";
 import { within } from "./wait.mjs";
 
 const VALUES = ["text", "", 0, -1.5, 1e21, 9007199254740991, true, false, null, [], {}, [[], [null]], { a: { b: [1, {}] } },
@@ -95,6 +96,34 @@ for (const version of VERSIONS) {
       await t.test("is refused at /", async (t) => {
         const client = knock(t, { given: { name: "unwelcome" } });
         assert.deepEqual(await client.refusals.take(), { message: "not today" });
+      });
+
+      await t.test("is refused at /, and gets in elsewhere", { skip: !old && "it says who it is with each namespace" }, async (t) => {
+        const root = knock(t, { more: { query: { name: "unwelcome" } } });
+        const other = root.in("/sio2", { name: "ada" });
+        await other.connects.take(); // 2.x tells it of the refusal too
+        assert.deepEqual(await root.refusals.take(), { message: "not today" });
+        assert.equal((await other.call("me"))[0].name, "ada");
+      });
+
+      await t.test("waits for who is judged long, and is elsewhere meanwhile", async (t) => {
+        const root = await come(t);
+        const chat = root.in("/chat", { name: "slowly" }).hear("back");
+        for (const n of numbers(5)) chat.socket.emit("back", n);
+        assert.deepEqual(await root.call("echo", 1), [1]);
+        assert.equal(chat.socket.connected, false);
+        assert.deepEqual(await chat.events.takeAll(5), numbers(5).map((n) => ["back", n]));
+      });
+
+      await t.test("goes while it is judged", async (t) => {
+        const watcher = (await come(t)).hear("said");
+        const client = knock(t, { namespace: "/chat", given: { name: "slowly" } });
+        await within(new Promise((done) => client.socket.io.once("open", done)), "the connection");
+        await client.in("/sio2").entered(); // so the other was asked for, too
+        client.engine.close();
+        assert.deepEqual(await watcher.call("slow", 200), ["late"]);
+        await watcher.call("all", "end");
+        assert.deepEqual(await watcher.events.take(), ["said", "end"]);
       });
 
       await t.test("comes in after it was refused", async (t) => {
@@ -417,3 +446,44 @@ for (const way of Object.keys(WAYS)) {
     });
   });
 }
+
+// One client of each age and way, in the two namespaces of the site by turns.
+async function enterAll(t, url) {
+  const kinds = VERSIONS.flatMap((version) => Object.keys(WAYS).map((way) => ({ version, way })));
+  return Promise.all(kinds.map((kind, i) => enter(t, { ...kind, url, namespace: i % 2 ? "/chat" : "/" })));
+}
+
+test("clients of all ages are in one room", async (t) => {
+  const server = await startServer(t);
+  const all = await enterAll(t, server.url);
+  for (const each of all) {
+    each.hear("said");
+    await each.call("join", "room");
+  }
+  for (const [n, each] of all.entries()) await each.call("say", "room", [], n, { bytes: [BYTES, "text"] });
+  const expected = all.map((_, n) => ["said", n, { bytes: [BYTES, "text"] }]);
+  for (const each of all) assert.deepEqual(await each.events.takeAll(all.length), expected);
+});
+
+test("a client of the token dialect is in the same room", { skip: isReference && "there are none" }, async (t) => {
+  const server = await startServer(t);
+  const all = await enterAll(t, server.url);
+  const other = new TokenClient(`${server.url}/sio`, { query: { name: "eve" }, link: "bare" });
+  t.after(() => other.end());
+  await other.readies.take();
+  other.subscribe("room").catch(() => {});
+  assert.deepEqual(await other.internals.take(), ["subscribe", "room"]);
+  for (const each of all) {
+    each.hear("room", "said");
+    await each.call("join", "room");
+  }
+  other.publish("room", { n: [1, "é"] }).catch(() => {});
+  for (const each of all) assert.deepEqual(await each.events.take(), ["room", { n: [1, "é"] }]);
+  assert.deepEqual(await other.messages.take(), ["room", { n: [1, "é"] }]);
+  await all[0].call("publish", "room", "plain");
+  for (const each of all) assert.deepEqual(await each.events.take(), ["room", "plain"]);
+  assert.deepEqual(await other.messages.take(), ["room", "plain"]);
+  await all[1].call("say", "room", [], 1, [null]);
+  for (const each of all) assert.deepEqual(await each.events.take(), ["said", 1, [null]]);
+  assert.deepEqual(await other.messages.take(), ["room", { event: "said", args: [1, [null]] }]);
+});

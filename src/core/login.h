@@ -6,12 +6,13 @@
 #include "core/site.h"
 
 /* A request that asks to be let in: the token route, or the opening of an endpoint with
- * auth = "request". The script, or site->judge where there is one, judges it and calls login_finish; the asker hears of it by done. */
+ * auth = "request". The script, or site->judge where there is one, judges it and calls
+ * login_finish; the asker hears of it by done. */
 
 enum login_outcome {
     LOGIN_ADMITTED, /* auth stands */
     LOGIN_REFUSED,  /* error may stand, in place of "Forbidden" */
-    LOGIN_FAILED,  /* error stands: a text */
+    LOGIN_FAILED,   /* error stands: a text */
     LOGIN_ANSWERED /* the middleware answered itself: status, headers, body stand */
 };
 
@@ -39,7 +40,8 @@ struct login {
 
 /* Starts a login. Takes request. The result is owned by the script until done. To give up, set its
  * asker to NULL. When the script takes longer than rpc_timeout the outcome is LOGIN_FAILED,
- * "timeout" (site->judge has a time of its own). A site without script refuses the token route, and admits nobody by request. */
+ * "timeout" (site->judge has a time of its own). A site without script refuses the token route, and
+ * admits nobody by request. */
 struct login *login_start(struct site *site, struct handshake *request, bool token_route,
                           void (*done)(struct login *), void *asker)
     __attribute__((returns_nonnull));

@@ -4,8 +4,8 @@
 #include "base/digest.h"
 #include "base/flake.h"
 #include "base/json.h"
-#include "base/url.h"
 #include "base/utf8.h"
+#include "core/auth_url.h"
 #include "core/emit.h"
 #include "core/push_client.h"
 #include "core/queue.h"
@@ -155,11 +155,12 @@ struct queue_bounds push_bounds(const struct site *site) {
 
 /* What is too long for a name is none, and neither is what no text has. */
 struct slice push_device_name(const struct handshake *h, struct text *room) {
-    struct slice raw = handshake_query(h, "deviceId");
-    if (raw.n > DEVICE_MAX || !url_decode(room, raw, true)) text_clear(room);
-    struct slice name = text_slice(room);
-    bool good = name.n && utf8_valid(name) && !memchr(name.p, 0, name.n);
-    return good ? name : (struct slice){"", 0};
+    bool broken = false;
+    struct buf *word = client_word(h, "deviceId", &broken);
+    struct slice name = buf_slice(word);
+    if (name.n <= DEVICE_MAX && utf8_valid(name)) text_add(room, name);
+    buf_unref(word);
+    return room->n ? text_slice(room) : (struct slice){"", 0};
 }
 
 /* [event,args...] */

@@ -507,15 +507,27 @@ static void place_close(struct place *p) {
 
 /* ---- sockets ---- */
 
-static void on_member(void *arg, const struct joined *joined) { (void)arg, (void)joined; }
+static void on_joined(void *arg, const struct joined *joined) {
+    struct socket *s = arg;
+    if (joined->status) socket_close(s, SOCKET_UNAVAILABLE, "unavailable");
+    socket_unref(s);
+}
+
+/* One that cannot be in all its rooms would miss messages without knowing. */
+static bool join(struct socket *s, struct slice room) {
+    if (channel_name_error(s->site, room)) return true;
+    if (!hub_subscribe(s, room, NULL, on_joined, socket_ref(s))) return true;
+    socket_unref(s);
+    socket_close(s, SOCKET_UNAVAILABLE, "too many rooms");
+    return false;
+}
 
 static void join_rooms(struct socket *s, struct slice rooms) {
     struct json_value room;
-    while (json_next(&rooms, &room)) {
+    bool good = true;
+    while (good && json_next(&rooms, &room)) {
         struct text name = {0};
-        struct slice channel = json_string(room.raw, &name);
-        if (room.type == JSON_STRING && !channel_name_error(s->site, channel))
-            hub_subscribe(s, channel, NULL, on_member, NULL);
+        if (room.type == JSON_STRING) good = join(s, json_string(room.raw, &name));
         text_fini(&name);
     }
 }
@@ -539,16 +551,13 @@ void push_client_enter(struct socket *s) {
     if ((!conf->user_room_prefix && !conf->auth_url) || s->push || !s->auth) return;
     struct json_value rooms = json_member(buf_slice(s->auth), SLICE("rooms"));
     if (rooms.type != JSON_ARRAY) return;
-    if (!conf->user_room_prefix) {
-        join_rooms(s, rooms.raw);
-        return;
-    }
+    join_rooms(s, rooms.raw);
+    if (!conf->user_room_prefix || !s->dialect->call || !queue_of(s->site)) return;
     struct push_client *c = s->push = mem_new(sizeof *c);
     c->socket = s;
     list_init(&c->places);
     list_init(&c->deliveries);
-    join_rooms(s, rooms.raw);
-    if (s->dialect->call && queue_of(s->site)) take_places(c, rooms.raw);
+    take_places(c, rooms.raw);
 }
 
 void push_client_leave(struct socket *s) {

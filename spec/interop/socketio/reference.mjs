@@ -9,11 +9,12 @@ import { Server } from "socket.io";
 const SITES = { sio: ["/", "/chat"], sio2: ["/sio2"] };
 
 // Who connects: { name, via, header }, or an Error for the client.
-function judge({ handshake }) {
+async function judge({ handshake }) {
   const { query, auth, headers } = handshake;
   const name = auth?.name ?? query.name ?? "anon";
   if (name === "unwelcome") return new Error("not today");
   if (name === "banned") return Object.assign(new Error("banned"), { data: { code: 7, list: ["x", 1] } });
+  if (name === "slowly") await sleep(100);
   return { name, via: query.via, header: headers["x-moon"] };
 }
 
@@ -101,8 +102,8 @@ function serve(io, site) {
   const everybody = new Audience(io, site);
   const events = eventsOf(site, everybody);
   for (const namespace of everybody.namespaces) {
-    namespace.use((socket, next) => {
-      const who = judge(socket);
+    namespace.use(async (socket, next) => {
+      const who = await judge(socket);
       if (who instanceof Error) return next(who);
       socket.data = who;
       next();

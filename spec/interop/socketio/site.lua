@@ -11,6 +11,7 @@ function site.authentication(req)
   local name = req.auth and req.auth.name or req.query.name or "anon"
   if name == "unwelcome" then return nil, "not today" end
   if name == "banned" then return nil, { message = "banned", data = { code = 7, list = { "x", 1 } } } end
+  if name == "slowly" then time.sleep(0.1) end
   return { name = name, via = req.query.via, header = req.headers["x-moon"] }
 end
 
