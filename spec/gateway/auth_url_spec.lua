@@ -32,6 +32,7 @@ setup(function()
   g = gateway.start { gateway = { admin = { listen = "127.0.0.1:0" } }, sites = {
     shop = site(), users = site { user_room_prefix = "user_", public_channel = "public" },
     undefined = site { missing = "undefined", auth_scheme = "Token" }, hasty = site { auth_timeout = "100ms" },
+    told = site { user_room_prefix = "user_", public_channel = "public", update_user_url = b.url .. "/users/:id" },
     away = site { auth_url = "http://127.0.0.1:1/" },
   } }
 end)
@@ -178,5 +179,57 @@ describe("push.auth_url", function()
     socketio.open(other, { query = "&token=hang" }):send "0/shop,"
     assert.truthy(wait.for_true(function() return #(b:requests()) > before end))
     assert.equal(0, other:stop())
+  end)
+end)
+
+describe("push.update_user_url", function()
+  local told = 0
+
+  -- What the backend is told next.
+  local function next_told()
+    local list
+    assert.truthy(wait.for_true(function()
+      list = json.decode(http.get(b.port, "/users").body)
+      return #list > told
+    end), "it is told nothing")
+    told = told + 1
+    return list[told]
+  end
+
+  local function assert_told(path, id, member)
+    local t = next_told()
+    assert.equal(path, t.path)
+    assert.equal("application/json", t.type)
+    local body = json.decode(t.body)
+    assert.equal(id, body.id)
+    assert.truthy(body.user[member]:find("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$"), t.body)
+    return t
+  end
+
+  it("hears of users that come and go, and of nobody else", function()
+    local said = '200 ["staff","public","user_a#b/../c_admin","user_"]'
+    local answer, c = connect("told", said)
+    assert.truthy(answer:find "^0/told,", answer)
+    local t = assert_told("/users/a%23b%2F..%2Fc", "a#b/../c", "last_connected")
+    assert.equal("Bearer " .. said, t.authorization)
+    c:close()
+    assert_told("/users/a%23b%2F..%2Fc", "a#b/../c", "last_disconnected")
+    answer, c = connect("told", '200 ["public"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    c:close()
+    answer, c = connect("told", '200 ["user_5"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    assert_told("/users/5", "5", "last_connected")
+    c:close()
+    assert_told("/users/5", "5", "last_disconnected")
+  end)
+
+  it("that does not take it changes nothing but a counter", function()
+    local answer, c = connect("told", '200 ["user_fail"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    assert_told("/users/fail", "fail", "last_connected")
+    assert.truthy(wait.for_true(function() return figures.get(g, 'update_user_failed_total{site="told"}') == 1 end))
+    assert.truthy(c:connect "/shop")
+    c:close()
   end)
 end)

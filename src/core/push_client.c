@@ -546,6 +546,18 @@ static void take_places(struct push_client *c, struct slice rooms) {
     text_fini(&device);
 }
 
+/* The public room is no user that a backend could know of. */
+static void tell_backend(const struct push_client *c, bool here) {
+    const struct site *site = c->socket->site;
+    const char *public_channel = site->conf->push.public_channel;
+    if (!site->tell_user) return;
+    LIST_EACH(&c->places, link) {
+        struct slice user = container_of(link, struct place, in_client)->device->user;
+        if (!public_channel || !slice_is(user, public_channel))
+            site->tell_user(c->socket, user, here);
+    }
+}
+
 void push_client_enter(struct socket *s) {
     const struct push_conf *conf = &s->site->conf->push;
     if ((!conf->user_room_prefix && !conf->auth_url) || s->push || !s->auth) return;
@@ -558,12 +570,14 @@ void push_client_enter(struct socket *s) {
     list_init(&c->places);
     list_init(&c->deliveries);
     take_places(c, rooms.raw);
+    tell_backend(c, true);
 }
 
 void push_client_leave(struct socket *s) {
     struct push_client *c = s->push;
     if (!c) return;
     s->push = NULL;
+    tell_backend(c, false);
     while (!list_empty(&c->places))
         place_close(container_of(c->places.next, struct place, in_client));
     mem_free(c);

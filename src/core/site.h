@@ -14,6 +14,7 @@ struct dialect;
 struct backend_state;
 struct login;
 struct push_state;
+struct socket;
 struct hooks;
 struct transport;
 struct cache;
@@ -147,6 +148,8 @@ struct site {
     const struct hooks *hooks; /* the script's functions; never NULL */
     void (*judge)(struct login *l); /* judges logins instead of the script (login.h); NULL: nobody
                                        does */
+    /* Tells the backend that a user came by this socket, or went; NULL: nobody wants to know. */
+    void (*tell_user)(const struct socket *s, struct slice user, bool here);
     struct backend_state *backend;  /* private to transport/backend.c */
     uint32_t has;              /* HOOK_ bits: which of them do something (hooks.h) */
     void *script;              /* the script layer's */
