@@ -219,6 +219,25 @@ static void endpoints_read(struct reader *r, const struct conf_value *v, struct 
 
 /* ---- Socket.IO ---- */
 
+/* true stands for the prefix that emitters have by themselves. */
+static void emitter_read(struct reader *r, const struct key *key, const struct conf_value *v,
+                         void *field) {
+    char **prefix = field;
+    if (v->type != CONF_BOOL || !v->flag) {
+        key_maybe_read(r, key, v, field);
+        return;
+    }
+    mem_free(*prefix);
+    *prefix = slice_cstr(SLICE("socket.io"));
+}
+
+static const struct key_type key_emitter = {.name = "true, false or a text",
+                                            .texts = true,
+                                            .init = key_text_init,
+                                            .read = emitter_read,
+                                            .print = key_text_print,
+                                            .fini = key_text_fini};
+
 /* A namespace is a way in without a path of its own. */
 static void namespaces_make(struct reader *r, const struct conf_value *given,
                             struct site_conf *site) {
@@ -409,6 +428,8 @@ static const struct key site_keys[] = {
     {.name = "socketio.recovery_messages", .type = &key_count,
      .offset = SITE(socketio.recovery_messages), .standard = 1000, .least = 1, .greatest = 1000000,
      .help = "events that are kept for those, of the whole site"},
+    {.name = "socketio.emitter", .type = &key_emitter, .offset = SITE(socketio.emitter),
+     .help = "true, or the prefix: events of backends' redis emitters on the same Redis come too"},
     {.name = "token", .type = &key_token, .offset = SITE(token.path),
      .help = "the route that issues login tokens: a table, or false for none"},
     {.name = "token.path", .type = &key_text, .offset = SITE(token.path), .text = "/socket/token",

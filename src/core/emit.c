@@ -131,14 +131,25 @@ int emit_send(struct site *site, const struct emission *e) {
 
 bool emit_is_log(struct slice channel) { return slice_is(channel, EMISSIONS); }
 
+/* Whether backends' emitters reach this site. */
+static bool has_emitters(const struct site *site) {
+    return site->conf->socketio.emitter && site->core->store->ops->listen;
+}
+
 void emit_open(struct site *site) {
     struct store *store = site->core->store;
     if (emit_is_kept(site)) store->ops->subscribe(store, site, SLICE(EMISSIONS));
+    for (size_t i = 0; has_emitters(site) && i < site->namespace_count; i++)
+        store->ops->listen(store, site, slice_of(site->conf->socketio.emitter),
+                           slice_of(site->namespaces[i].ns));
 }
 
 void emit_close(struct site *site) {
     struct store *store = site->core->store;
     if (emit_is_kept(site)) store->ops->unsubscribe(store, site, SLICE(EMISSIONS));
+    for (size_t i = 0; has_emitters(site) && i < site->namespace_count; i++)
+        store->ops->unlisten(store, slice_of(site->conf->socketio.emitter),
+                             slice_of(site->namespaces[i].ns));
 }
 
 void emit_read(struct site *site, const struct position *since, store_done *done, void *arg) {

@@ -14,7 +14,8 @@
  * a channel with a history that no client can name: the log. Its positions are the clients' offsets.
  * Volatile ones are not kept. */
 
-/* The site is opened, or closed. */
+/* The site is opened, or closed: it listens to its log, and to backends' emitters
+ * (socketio.emitter). What those send is on each node already, and is in no log. */
 void emit_open(struct site *site);
 void emit_close(struct site *site);
 

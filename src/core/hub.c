@@ -542,6 +542,8 @@ static void channel_lost(struct channel *c) {
     LIST_EACH(&c->members, link) container_of(link, struct member, in_channel)->behind = true;
 }
 
+static void on_emitted(struct site *site, const struct emission *e) { emit_here(site, e); }
+
 static void on_away(struct core *core) {
     LIST_EACH(&core->sites, link) {
         const struct map *channels = &container_of(link, struct site, link)->channels;
@@ -551,4 +553,8 @@ static void on_away(struct core *core) {
 }
 
 const struct store_events hub_events = {
-    .published = on_published, .control = on_control, .live = on_live, .away = on_away};
+    .published = on_published,
+    .control = on_control,
+    .emitted = on_emitted,
+    .live = on_live,
+    .away = on_away};

@@ -109,6 +109,7 @@ struct site_conf {
         enum auth_mode auth;
         uint64_t recovery_ms; /* LIMIT_OFF: none */
         uint64_t recovery_messages;
+        char *emitter; /* prefix of backends' emitters that are listened to; NULL: none are */
     } socketio;
     struct channel_conf emissions; /* what that comes to: the log of emit.h; history is false without */
     struct endpoint_conf *namespaces; /* what that comes to: their path is the namespace */

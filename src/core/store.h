@@ -15,6 +15,7 @@
 struct store;
 struct handshake;
 struct channel_conf;
+struct emission;
 
 #define HISTORY_NEWEST UINT64_MAX
 
@@ -32,6 +33,8 @@ struct store_events {
     /* A word to all nodes, or to this one, came: name is "broadcast", "unsubscribeAll", "emit", "push",
      * "ask" or "answer". */
     void (*control)(struct site *site, struct slice name, struct buf *body);
+    /* A backend's emitter has sent an event to the site's namespace. It has gone to all nodes. */
+    void (*emitted)(struct site *site, const struct emission *e);
     /* A subscription is live: whatever is published from now on comes. Also again, for every
      * subscription, after away. */
     void (*live)(struct site *site, struct slice channel);
@@ -59,6 +62,11 @@ struct store_ops {
      * left. */
     void (*subscribe)(struct store *st, struct site *site, struct slice channel);
     void (*unsubscribe)(struct store *st, struct site *site, struct slice channel);
+    /* From now on what emitters of Socket.IO publish under the prefix for one of the site's
+     * namespaces comes as emitted; and not any more. Twice is an error. NULL: this store hears of
+     * none. */
+    void (*listen)(struct store *st, struct site *site, struct slice prefix, struct slice ns);
+    void (*unlisten)(struct store *st, struct slice prefix, struct slice ns);
     /* Keeps data under id for ttl_ms. from (may be NULL) is the request that it was issued to, for
      * stores whose other programs want to know. */
     void (*token_put)(struct store *st, struct site *site, struct slice id, struct buf *data,

@@ -9,6 +9,7 @@
 #include "store/redis_history.h"
 #include "store/redis_inner.h"
 #include "store/redis_layout.h"
+#include "store/redis_listen.h"
 #include "store/redis_queue.h"
 
 #include <errno.h>
@@ -36,7 +37,7 @@ struct redis *redis_of(struct store *st) {
     return st->ops == &redis_ops ? container_of(st, struct redis, store) : NULL;
 }
 
-static void drop_message(struct redis *r, const struct site *site, const char *reason) {
+void redis_drop(struct redis *r, const struct site *site, const char *reason) {
     metrics_count(r->core->metrics, "store_dropped_total", "reason", reason,
                   site ? site->name : NULL);
 }
@@ -317,7 +318,7 @@ static void deliver(struct redis *r, const struct sub *s, struct slice payload) 
     bool kept = !site_is_shared(s->site) && redis_history_place(&payload, &at);
     struct buf *body = redis_body(s->site, payload);
     if (!body) {
-        drop_message(r, s->site, "not JSON");
+        redis_drop(r, s->site, "not JSON");
         return;
     }
     if (s->kind == SUB_CHANNEL) {
@@ -337,7 +338,7 @@ static void deliver_word(struct redis *r, struct site *site, struct slice payloa
     if (slice_is(name, "unsubscribeAll")) body = buf_copy(said);
     else if (space < payload.n) body = redis_said(said);
     if (body) r->store.events->control(site, name, body);
-    else drop_message(r, site, "not a word");
+    else redis_drop(r, site, "not a word");
     buf_unref(body);
 }
 
@@ -349,7 +350,7 @@ static void deliver_sync(struct redis *r, struct site *site, struct slice payloa
         r->store.events->control(site, SLICE("unsubscribeAll"), name);
         buf_unref(name);
     } else {
-        drop_message(r, site, "not a word");
+        redis_drop(r, site, "not a word");
     }
     text_fini(&room);
 }
@@ -373,12 +374,13 @@ static struct slice text_of(const redisReply *reply) { return slice_make(reply->
 static void on_push(struct redis_conn *conn, const redisReply *reply) {
     struct redis *r = container_of(conn, struct redis, pushes);
     r->heard_ms = loop_now_ms(r->core->loop);
-    bool good = reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+    bool good = reply->type == REDIS_REPLY_ARRAY && reply->elements >= 3 &&
                 is_text(reply->element[0]) && is_text(reply->element[1]);
     if (!good) {
         redis_conn_reset(conn, "a push that is none");
         return;
     }
+    if (redis_heard(r, reply)) return;
     struct slice what = text_of(reply->element[0]), name = text_of(reply->element[1]);
     if (slice_is(what, "message") && is_text(reply->element[2]))
         on_message(r, name, text_of(reply->element[2]));
@@ -407,6 +409,7 @@ static void on_pushes_up(struct redis_conn *conn) {
         s->live = false;
     }
     loop_defer(r->core->loop, LOOP_DELIVER, &r->subscribe);
+    redis_listen_again(r);
 }
 
 static void on_pushes_down(struct redis_conn *conn) {
@@ -474,7 +477,7 @@ static void on_taken(void *arg, int status, const redisReply *reply) {
     struct buf *auth = NULL;
     if (!status && is_text(reply)) {
         auth = redis_auth(c->site, text_of(reply));
-        if (!auth) drop_message(c->redis, c->site, "bad token data");
+        if (!auth) redis_drop(c->redis, c->site, "bad token data");
     }
     redis_call_end(c, status ? redis_failure(status) : auth ? 0 : -ENOENT, auth);
     buf_unref(auth);
@@ -512,6 +515,7 @@ static void redis_close(struct store *st) {
     for (struct map_link *l; (l = map_next(&r->subs, NULL));)
         sub_free(r, container_of(l, struct sub, link));
     map_fini(&r->subs);
+    redis_listen_fini(r);
     redis_url_fini(&r->url);
     mem_free(r);
 }
@@ -523,6 +527,8 @@ static const struct store_ops redis_ops = {
     .control = control,
     .subscribe = subscribe,
     .unsubscribe = unsubscribe,
+    .listen = redis_listen,
+    .unlisten = redis_unlisten,
     .token_put = token_put,
     .token_take = token_take,
     .queue = &redis_queue_ops,

@@ -31,16 +31,18 @@ void redis_emitter_pattern(struct text *out, struct slice prefix, struct slice n
     text_str(out, "#*");
 }
 
-bool redis_emitter_channel(struct slice channel, struct slice prefix, struct slice *ns,
-                           struct slice *room) {
-    if (!slice_starts(channel, prefix)) return false;
-    struct slice rest = slice_from(channel, prefix.n);
-    if (!slice_starts(rest, SLICE("#/"))) return false;
-    rest = slice_from(rest, 1);
-    size_t end = slice_find(rest, '#');
-    if (end == rest.n) return false;
-    *ns = slice_upto(rest, end);
-    *room = slice_from(rest, end + 1);
+/* Takes part off the beginning of *rest. */
+static bool skip(struct slice *rest, struct slice part) {
+    if (!slice_starts(*rest, part)) return false;
+    *rest = slice_make(rest->p + part.n, rest->n - part.n);
+    return true;
+}
+
+bool redis_emitter_room(struct slice channel, struct slice prefix, struct slice ns,
+                        struct slice *room) {
+    *room = channel;
+    if (!skip(room, prefix) || !skip(room, SLICE("#")) || !skip(room, ns) || !skip(room, SLICE("#")))
+        return false;
     if (!room->n) return true;
     bool is_closed = slice_ends(*room, SLICE("#"));
     *room = slice_upto(*room, room->n - 1);

@@ -15,9 +15,10 @@
 /* Appends the pattern that has a namespace's channels and no other's. */
 void redis_emitter_pattern(struct text *out, struct slice prefix, struct slice ns);
 
-/* Takes a channel apart; room is empty where none is named. False: it is none of these. */
-bool redis_emitter_channel(struct slice channel, struct slice prefix, struct slice *ns,
-                           struct slice *room) __attribute__((warn_unused_result));
+/* The room that a channel of the namespace names, empty where it names none. False: the channel is
+ * another. */
+bool redis_emitter_room(struct slice channel, struct slice prefix, struct slice ns,
+                        struct slice *room) __attribute__((warn_unused_result));
 
 /* What came: emission points into the rest, and has the attachments. */
 struct redis_emission {

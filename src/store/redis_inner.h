@@ -15,6 +15,7 @@ struct redis {
     struct tls_context *tls;
     struct redis_conn commands, pushes;
     struct map subs;
+    struct map ears; /* redis_listen.c's */
     struct deferred subscribe; /* sends what is wanted and not sent */
     struct list reads;         /* struct waiting: of histories, not sent yet */
     struct deferred read;      /* sends them */
@@ -43,6 +44,9 @@ void redis_refuse(struct redis_call *c, int status);
 
 /* What the caller hears when Redis could not or would not. */
 int redis_failure(int status);
+
+/* Counts a message that was thrown away; reason is a constant text, site may be NULL. */
+void redis_drop(struct redis *r, const struct site *site, const char *reason);
 
 /* NULL when st is another store. */
 struct redis *redis_of(struct store *st);
