@@ -31,8 +31,8 @@ setup(function()
   b = backend.start()
   g = gateway.start { gateway = { admin = { listen = "127.0.0.1:0" } }, sites = {
     shop = site(), users = site { user_room_prefix = "user_", public_channel = "public" },
-    told = site { user_room_prefix = "user_", public_channel = "public", update_user_url = b.url .. "/users/:id?of=site" },
     undefined = site { missing = "undefined", auth_scheme = "Token" }, hasty = site { auth_timeout = "100ms" },
+    told = site { user_room_prefix = "user_", public_channel = "public", update_user_url = b.url .. "/users/:id" },
     away = site { auth_url = "http://127.0.0.1:1/" },
   } }
 end)
@@ -82,23 +82,6 @@ describe("push.auth_url", function()
       headers = { ["Content-Type"] = "application/json" }, body = json.encode { rooms = "staff", event = "e", args = { 1 } } })
     assert.equal("OK", answer.body)
     assert.equal('2/users,0["e",1]', c:receive())
-    c:close()
-  end)
-
-  it("has a user's coming and going told to push.update_user_url", function()
-    local c = socketio.open(g, { query = "&meta=app" })
-    c:join("/told", { token = '200 ["user_5_admin","public","staff"]' })
-    c:receive()
-    local function told(n) return wait.for_true(function() return b:told()[n] end) end
-    local came = told(1)
-    assert.same({ "PUT", "/users/5?of=site", "Bearer 200 [\"user_5_admin\",\"public\",\"staff\"]", "app", "application/json" },
-      { came.method, came.target, came.headers.authorization, came.headers["x-meta"], came.headers["content-type"] })
-    local body = json.decode(came.body)
-    assert.equal("5", body.id)
-    assert.truthy(body.user.last_connected:find "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$")
-    c:send "1/told,"
-    assert.is_string(json.decode(told(2).body).user.last_disconnected)
-    assert.equal(2, #b:told()) -- the public channel is nobody
     c:close()
   end)
 
@@ -196,5 +179,57 @@ describe("push.auth_url", function()
     socketio.open(other, { query = "&token=hang" }):send "0/shop,"
     assert.truthy(wait.for_true(function() return #(b:requests()) > before end))
     assert.equal(0, other:stop())
+  end)
+end)
+
+describe("push.update_user_url", function()
+  local told = 0
+
+  -- What the backend is told next.
+  local function next_told()
+    local list
+    assert.truthy(wait.for_true(function()
+      list = json.decode(http.get(b.port, "/users").body)
+      return #list > told
+    end), "it is told nothing")
+    told = told + 1
+    return list[told]
+  end
+
+  local function assert_told(path, id, member)
+    local t = next_told()
+    assert.equal(path, t.path)
+    assert.equal("application/json", t.type)
+    local body = json.decode(t.body)
+    assert.equal(id, body.id)
+    assert.truthy(body.user[member]:find("^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$"), t.body)
+    return t
+  end
+
+  it("hears of users that come and go, and of nobody else", function()
+    local said = '200 ["staff","public","user_a#b/../c_admin","user_"]'
+    local answer, c = connect("told", said)
+    assert.truthy(answer:find "^0/told,", answer)
+    local t = assert_told("/users/a%23b%2F..%2Fc", "a#b/../c", "last_connected")
+    assert.equal("Bearer " .. said, t.authorization)
+    c:close()
+    assert_told("/users/a%23b%2F..%2Fc", "a#b/../c", "last_disconnected")
+    answer, c = connect("told", '200 ["public"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    c:close()
+    answer, c = connect("told", '200 ["user_5"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    assert_told("/users/5", "5", "last_connected")
+    c:close()
+    assert_told("/users/5", "5", "last_disconnected")
+  end)
+
+  it("that does not take it changes nothing but a counter", function()
+    local answer, c = connect("told", '200 ["user_fail"]')
+    assert.truthy(answer:find "^0/told,", answer)
+    assert_told("/users/fail", "fail", "last_connected")
+    assert.truthy(wait.for_true(function() return figures.get(g, 'update_user_failed_total{site="told"}') == 1 end))
+    assert.truthy(c:connect "/shop")
+    c:close()
   end)
 end)

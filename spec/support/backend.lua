@@ -2,7 +2,6 @@
 -- An HTTP backend that behaves and misbehaves as its paths say, in a process of its own (backend_main.lua):
 --     local b = backend.start()    b.url .. "/echo"    b:requests()    after_each(backend.stop_all)
 
-local json = require "dkjson"
 local process = require "spec.support.process"
 local tmp = require "spec.support.tmp"
 
@@ -30,13 +29,6 @@ function instance:requests()
     if line == "connection" then connections = connections + 1 end
   end
   return list, connections
-end
-
--- The requests with PUT so far, whole.
-function instance:told()
-  local list = {}
-  for line in tmp.read(self.dir .. "/out"):gmatch "\nput ([^\n]+)" do list[#list + 1] = json.decode(line) end
-  return list
 end
 
 function instance:stop()

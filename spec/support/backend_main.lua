@@ -20,6 +20,8 @@ local function answer(status, body, headers)
   return table.concat(lines, "\r\n") .. "\r\n\r\n" .. body
 end
 
+local told = {}
+
 -- path -> function(client, request): the bytes to send, and whether to close then
 local PATHS = {
   ["/echo"] = function(_, r) return answer(200, json.encode(r), { "content-type: application/json" }) end,
@@ -68,14 +70,20 @@ local PATHS = {
     local came = { meta = r.headers["x-meta"], scheme = scheme, cookie = r.headers.cookie or "none", token = said }
     return answer(tonumber(code or 200), ((body or '["user_1","<$token>"]'):gsub("%$(%a+)", came)), { "content-type: application/json" })
   end,
+  -- keeps what it is told of users: the answer to GET /users
+  ["/users"] = function() return answer(200, json.encode(told)) end,
   ["/once"] = function() return answer(200, "once"), true end, -- keep-alive by its words, and closes
 }
 
 local function respond(c, request)
   say("request " .. request.method .. " " .. request.target)
-  if request.method == "PUT" then say("put " .. json.encode(request)) end
   local status = request.path:match("^/status/(%d+)$")
   if status then return answer(tonumber(status), request.method == "HEAD" and "" or "status " .. status) end
+  if request.method == "PUT" and request.path:find("^/users/") then
+    told[#told + 1] = { path = request.path, authorization = request.headers.authorization, type = request.headers["content-type"],
+      body = request.body }
+    return answer(request.path:find "fail" and 500 or 200, "")
+  end
   local size = request.path:match("^/size/(%d+)$")
   if size then return answer(200, ("x"):rep(tonumber(size))) end
   local make = PATHS[request.path]

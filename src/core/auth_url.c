@@ -56,9 +56,14 @@ static bool add_word(struct text *out, const struct push_conf *conf, const struc
     return !broken;
 }
 
-bool auth_url_headers(struct text *out, const struct push_conf *conf, const struct handshake *h) {
+bool auth_url_authorization(struct text *out, const struct push_conf *conf,
+                            const struct handshake *h) {
     text_format(out, "Authorization: %s ", conf->auth_scheme);
-    if (!add_word(out, conf, h, "token")) return false;
+    return add_word(out, conf, h, "token");
+}
+
+bool auth_url_headers(struct text *out, const struct push_conf *conf, const struct handshake *h) {
+    if (!auth_url_authorization(out, conf, h)) return false;
     text_str(out, "X-META: ");
     return add_word(out, conf, h, "meta");
 }

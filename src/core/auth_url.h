@@ -18,6 +18,10 @@ struct buf *client_word(const struct handshake *h, const char *name, bool *broke
 bool auth_url_headers(struct text *out, const struct push_conf *conf, const struct handshake *h)
     __attribute__((warn_unused_result));
 
+/* The first of them alone. */
+bool auth_url_authorization(struct text *out, const struct push_conf *conf,
+                            const struct handshake *h) __attribute__((warn_unused_result));
+
 /* Ends l by the backend's answer: admitted, with auth {"user":"user_5","rooms":["user_5","staff"]}
  * (user: the first room that is one; null: none); or refused or failed, with what its client reads.
  */

@@ -457,14 +457,6 @@ static void go_on(struct push_client *c, struct slice user) {
                          site->limits->batch_bytes, on_entered, p);
 }
 
-/* The public channel is nobody. */
-static void tell_user(const struct place *p, bool here) {
-    struct socket *s = p->client->socket;
-    const char *public = s->site->conf->push.public_channel;
-    if (!s->site->tell_user || (public && slice_is(p->device->user, public))) return;
-    s->site->tell_user(s, p->device->user, here);
-}
-
 static struct device_here *device_open(struct site *site, struct slice user, struct slice name) {
     struct device_here *d = device_find(site, user, name);
     if (d) return d;
@@ -489,7 +481,6 @@ static void place_open(struct push_client *c, struct slice user, struct slice na
     list_init(&p->held);
     list_push(&c->places, &p->in_client);
     list_push(&p->device->places, &p->in_device);
-    tell_user(p, true);
     const struct device device = {p->device->user, p->device->name};
     queue_of(site)->enter(site->core->store, site, &device, rooms, &bounds, site->limits->batch_messages,
                           site->limits->batch_bytes, on_entered, p);
@@ -502,7 +493,6 @@ static void place_close(struct place *p) {
     struct site *site = p->client->socket->site;
     struct device_here *d = p->device;
     struct queue_bounds bounds = push_bounds(site);
-    tell_user(p, false);
     list_remove(&p->in_client);
     list_remove(&p->in_device);
     p->client = NULL;
@@ -556,6 +546,18 @@ static void take_places(struct push_client *c, struct slice rooms) {
     text_fini(&device);
 }
 
+/* The public room is no user that a backend could know of. */
+static void tell_backend(const struct push_client *c, bool here) {
+    const struct site *site = c->socket->site;
+    const char *public_channel = site->conf->push.public_channel;
+    if (!site->tell_user) return;
+    LIST_EACH(&c->places, link) {
+        struct slice user = container_of(link, struct place, in_client)->device->user;
+        if (!public_channel || !slice_is(user, public_channel))
+            site->tell_user(c->socket, user, here);
+    }
+}
+
 void push_client_enter(struct socket *s) {
     const struct push_conf *conf = &s->site->conf->push;
     if ((!conf->user_room_prefix && !conf->auth_url) || s->push || !s->auth) return;
@@ -568,12 +570,14 @@ void push_client_enter(struct socket *s) {
     list_init(&c->places);
     list_init(&c->deliveries);
     take_places(c, rooms.raw);
+    tell_backend(c, true);
 }
 
 void push_client_leave(struct socket *s) {
     struct push_client *c = s->push;
     if (!c) return;
     s->push = NULL;
+    tell_backend(c, false);
     while (!list_empty(&c->places))
         place_close(container_of(c->places.next, struct place, in_client));
     mem_free(c);

@@ -13,8 +13,8 @@
 struct dialect;
 struct backend_state;
 struct login;
-struct socket;
 struct push_state;
+struct socket;
 struct hooks;
 struct transport;
 struct cache;
@@ -149,9 +149,9 @@ struct site {
     const struct hooks *hooks; /* the script's functions; never NULL */
     void (*judge)(struct login *l); /* judges logins instead of the script (login.h); NULL: nobody
                                        does */
-    /* Tells who a socket is: a user that came, or went (here false). NULL: nobody wants to know. */
-    void (*tell_user)(struct socket *s, struct slice user, bool here);
-    struct backend_state *backend; /* private to transport/backend.c */
+    /* Tells the backend that a user came by this socket, or went; NULL: nobody wants to know. */
+    void (*tell_user)(const struct socket *s, struct slice user, bool here);
+    struct backend_state *backend;  /* private to transport/backend.c */
     uint32_t has;              /* HOOK_ bits: which of them do something (hooks.h) */
     void *script;              /* the script layer's */
     struct map channels;       /* struct channel by name */

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/backend.h"
 
-#include "base/json.h"
 #include "base/url.h"
 #include "core/auth_url.h"
 #include "core/socket.h"
+#include "core/user_update.h"
 #include "net/httpc.h"
 
-#include <ctype.h>
 #include <time.h>
 
 struct backend_state {
@@ -20,6 +19,13 @@ struct backend_state {
 struct asking {
     struct list link;
     struct login *login;
+    struct http_exchange exchange;
+};
+
+/* A user that the backend is told of. */
+struct telling {
+    struct list link;
+    struct site *site;
     struct http_exchange exchange;
 };
 
@@ -97,106 +103,63 @@ static void judge(struct login *l) {
     mem_free(host);
 }
 
-/* ---- who comes and goes ---- */
+/* ---- users ---- */
 
-/* Nobody waits for it. */
-struct telling {
-    struct list link;
-    struct site *site;
-    struct http_exchange exchange;
-};
-
-static void telling_free(struct telling *t) {
+static void on_told(struct http_exchange *x, const char *code, const char *why) {
+    struct telling *t = container_of(x, struct telling, exchange);
+    if (code || x->response.status != 200) {
+        metrics_count(t->site->core->metrics, "update_user_failed_total", NULL, NULL, t->site->name);
+        LOG(t->site->core->log, LOG_WARN, "update_user_url did not take it",
+            log_c("site", t->site->name), log_n("status", code ? 0 : x->response.status),
+            log_c("error", code ? why : "the status is not 200"));
+    }
     list_remove(&t->link);
     mem_free(t);
 }
 
-static void on_told(struct http_exchange *x, const char *code, const char *why) {
-    struct telling *t = container_of(x, struct telling, exchange);
-    bool good = !code && x->response.status == 200;
-    if (!good) {
-        metrics_count(t->site->core->metrics, "update_user_failed_total", NULL, NULL,
-                      t->site->name);
-        LOG(t->site->core->log, LOG_WARN, "update_user_url", log_c("site", t->site->name),
-            log_c("error", code ? why : "does not answer 200"),
-            log_n("status", code ? 0 : x->response.status));
-    }
-    telling_free(t);
-}
-
-/* "user_5_admin" is user 5. */
-static struct slice id_of(struct slice user) {
-    struct slice behind = slice_from(user, slice_find(user, '_') + 1);
-    return slice_upto(behind, slice_find(behind, '_'));
-}
-
-static void add_time(struct text *out) {
+static uint64_t unix_ms(void) {
     struct timespec now;
-    struct tm utc;
-    char text[32];
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-    text_format(out, "%s.%03ldZ", text, now.tv_nsec / 1000000);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static void add_body(struct text *out, struct slice id, bool here) {
-    text_str(out, "{\"id\":");
-    json_quote(out, id);
-    text_format(out, ",\"user\":{\"%s\":\"", here ? "last_connected" : "last_disconnected");
-    add_time(out);
-    text_str(out, "\"}}");
-}
-
-/* What stands in a path without meaning anything there. */
-static void add_escaped(struct text *out, struct slice s) {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x80 && (isalnum(c) || c == '-' || c == '_')) text_char(out, s.p[i]);
-        else text_format(out, "%%%02X", c);
+/* The whole request; NULL: what the client said may not stand in it. */
+static struct buf *tell_request(const struct socket *s, const struct url *url, struct slice id,
+                                bool here) {
+    struct text out = {0}, body = {0};
+    struct buf *request = NULL;
+    add_head(&out, "PUT", url);
+    user_update_body(&body, id, here, unix_ms());
+    if (auth_url_authorization(&out, &s->site->conf->push, s->handshake)) {
+        text_format(&out, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n", body.n);
+        text_add(&out, text_slice(&body));
+        request = text_take(&out);
     }
+    text_fini(&out);
+    text_fini(&body);
+    return request;
 }
 
-/* The address of a user, NUL-terminated: ":id" stands for it. */
-static void add_address(struct text *out, const char *address, struct slice id) {
-    const char *at = strstr(address, ":id");
-    if (at) {
-        text_add(out, slice_make(address, (size_t)(at - address)));
-        add_escaped(out, id);
-        at += strlen(":id");
-    }
-    text_str(out, at ? at : address);
-    text_char(out, 0);
-}
-
-static void tell(struct socket *s, struct slice user, bool here) {
-    const struct push_conf *conf = &s->site->conf->push;
+static void tell_user(const struct socket *s, struct slice user, bool here) {
     struct backend_state *b = s->site->backend;
-    struct telling *t = mem_new(sizeof *t);
-    struct text address = {0}, request = {0}, body = {0};
+    struct slice id = user_update_id(user);
+    struct text address = {0};
     struct url url;
     char *host;
+    if (!id.n) return;
+    struct telling *t = mem_new(sizeof *t);
     t->site = s->site;
-    list_push(&b->telling, &t->link);
-    add_address(&address, conf->update_user_url, id_of(user));
+    user_update_url(&address, s->site->conf->push.update_user_url, id);
+    text_char(&address, 0);
     take_address(&t->exchange, text_slice(&address).p, &url, &host);
-    add_head(&request, "PUT", &url);
-    add_body(&body, id_of(user), here);
-    if (auth_url_headers(&request, conf, s->handshake)) {
-        text_format(&request, "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-                    body.n);
-        text_add(&request, text_slice(&body));
-        t->exchange.idempotent = true;
-        t->exchange.request = text_take(&request);
-        t->exchange.timeout_ms = conf->auth_timeout_ms;
-        t->exchange.done = on_told;
-        http_send(b->client, &t->exchange);
-    } else {
-        telling_free(t);
-    }
+    t->exchange.request = tell_request(s, &url, id, here);
+    t->exchange.idempotent = true;
+    t->exchange.timeout_ms = s->site->conf->push.auth_timeout_ms;
+    t->exchange.done = on_told;
+    list_push(&b->telling, &t->link);
+    if (t->exchange.request) http_send(b->client, &t->exchange);
+    else on_told(&t->exchange, "refused", "the client's token cannot be sent");
     text_fini(&address);
-    text_fini(&request);
-    text_fini(&body);
     mem_free(host);
 }
 
@@ -210,7 +173,7 @@ void backend_open(struct site *site, struct net *net, struct tls_context *tls) {
     list_init(&b->telling);
     b->client = httpc_new(net, tls, site->limits, site->name);
     if (conf->auth_url) site->judge = judge;
-    if (conf->update_user_url) site->tell_user = tell;
+    if (conf->update_user_url) site->tell_user = tell_user;
 }
 
 void backend_close(struct site *site) {
@@ -225,7 +188,8 @@ void backend_close(struct site *site) {
     LIST_EACH(&b->telling, link) {
         struct telling *t = container_of(link, struct telling, link);
         http_cancel(&t->exchange);
-        telling_free(t);
+        list_remove(&t->link);
+        mem_free(t);
     }
     httpc_free(b->client);
     mem_free(b);
