@@ -298,7 +298,9 @@ describe("moonlatch.http", function()
 
   it("has only so many requests under way, and so many that wait", function()
     local c = login(start { http_calls = 2, http_waiting = 3, http_timeout = "300ms" })
-    for i = 1, 8 do c:send { rpc = "ask", req = { url = b.url .. "/hang" }, uuid = "u" .. i } end
+    local calls = {}
+    for i = 1, 8 do calls[i] = json.encode { rpc = "ask", req = { url = b.url .. "/hang" }, uuid = "u" .. i } end
+    c.ws:send(json.encode(calls)) -- in one frame, so that all of them have the same time
     local codes = {}
     for _ = 1, 8 do
       local code = c:receive(2).resp.code
