@@ -47,7 +47,8 @@ site.events = {
   sayAll = function(_, ...) return server:emit("said", ...) end,
   union = function(_, a, b, c) return server:to(a):to(b):except(c):emit("said", "union") end,
   publish = function(_, channel, value) return server:publish(channel, value) end,
-  reserved = function(socket) return (pcall(socket.emit, socket, "disconnect")), (pcall(server.emit, server, "connect")) end,
+  reserved = function(socket) return (pcall(socket.emit, socket, "disconnect")), (pcall(server.emit, server, "connect")),
+    (pcall(socket.rpc, socket, "disconnect")) end,
   binary = function(socket, text) return socket:emit("bin", json.bytes(text)) end,
   rest = function(socket) socket:emit("later", 1) socket:close() return (select(2, socket:emit("never"))) end,
 }
@@ -265,7 +266,7 @@ describe("a client of Socket.IO", function()
 
   it("may not be sent an event with a name of the protocol's", function()
     local c = joined()
-    assert.equal("[false,false]", ack(c, 0, '20["reserved"]'))
+    assert.equal("[false,false,false]", ack(c, 0, '20["reserved"]'))
     c:close()
   end)
 

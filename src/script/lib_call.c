@@ -8,6 +8,7 @@
 
 #include "base/utf8.h"
 #include "core/call.h"
+#include "core/socketio_packet.h"
 
 #include <errno.h>
 
@@ -73,6 +74,8 @@ int lua_call_client(lua_State *L, struct socket *s, const char *who, int first) 
     const struct limits *limits = &runtime_of(vm_of(L))->limits;
     struct slice name = lua_check_slice(L, first);
     luaL_argcheck(L, name.n && utf8_valid(name), first, "a name in UTF-8 expected");
+    luaL_argcheck(L, !s || !s->dialect->emit || !sio_is_reserved(name), first,
+                  "this name is the protocol's own");
     uint64_t timeout_ms = check_timeout(L, first + 2);
     task_may_wait(L, who);
     if (!s) return lua_push_failure(L, "closed");
