@@ -22,7 +22,7 @@ local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
 local function start_process(dir, name, words)
   for i, word in ipairs(words) do words[i] = quote(word) end
-  local pipe = assert(io.popen(("OUT=%s LOG=%s bash -c %s launch %s"):format(quote(dir .. "/" .. name .. ".out"),
+  local pipe = assert(io.popen(("exec env OUT=%s LOG=%s bash -c %s launch %s"):format(quote(dir .. "/" .. name .. ".out"),
     quote(dir .. "/" .. name .. ".log"), quote(LAUNCH), table.concat(words, " "))))
   return { pipe = pipe, pid = assert(pipe:read("n"), "no pid") }
 end
