@@ -19,11 +19,13 @@ end
 
 -- ---- the budget ----------------------------------------------------------------------------------
 
--- "file:line: " of the innermost code in Lua that the hook interrupted.
+-- "file:line: " of the script's innermost code that the hook interrupted.
 local function interrupted()
-  for level = 3, 10 do
-    local info = debug.getinfo(level, "Sl")
-    if info and info.currentline > 0 then return ("%s:%d: "):format(info.short_src, info.currentline) end
+  local level, info = 3, debug.getinfo(3, "Sl")
+  while info do
+    if info.short_src:find "^scripts/" then return ("%s:%d: "):format(info.short_src, info.currentline) end
+    level = level + 1
+    info = debug.getinfo(level, "Sl")
   end
   return ""
 end
