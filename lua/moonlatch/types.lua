@@ -721,8 +721,19 @@ function spec_client:publish(channel, data) end
 ---@return moonlatch.value error
 function spec_client:broadcast(data) end
 
+---Of a client of a namespace: an event.
+---@param name string
+---@param ... moonlatch.value
+function spec_client:emit(name, ...) end
+
+---Of a client of a namespace: an event, and the arguments of its ack.
+---@param name string
+---@param ... moonlatch.value
+---@return moonlatch.value ...
+function spec_client:emitWithAck(name, ...) end
+
 ---@param seconds? number
----@return { channel: string, data: moonlatch.value }|string|nil message
+---@return { channel: string, data: moonlatch.value }|{ event: string, args: moonlatch.value[] }|string|nil message
 ---@return boolean|"timeout"|"closed"|nil problem
 function spec_client:receive(seconds) end
 

@@ -64,6 +64,18 @@ site.controllers = {
   later = function(_, seconds, socket) site.server:delay(seconds, function() socket:rpc("later", {}) end); return true end,
   deep = { er = { name = function() return "found" end } },
 }
+site.events = {
+  echo = function(_, ...) return ... end,
+  nothing = function() end,
+  bytes = function(_, b) return json.bytes(b.bytes:reverse()), { deep = b } end,
+  join = function(socket, room) return socket:subscribe(room) end,
+  say = function(socket, room, ...) return site.server:to(room):except(socket):emit("said", ...) end,
+  all = function(_, ...) return site.server:emit("said", ...) end,
+  me = function(socket) return socket.auth.name, socket.handshake.auth or json.null, socket.endpoint end,
+  hello = function(socket, ...) return socket:emit("hello", ...) end,
+  quit = function(socket) socket:close(4000, "bye") end,
+  raise = function() error "in an event" end,
+}
 site.routes = { user = { read = function(req, res) res:status(req.query.code or 200):json { id = req.params.id } end } }
 
 function site.filter(socket, channel, message)
@@ -105,6 +117,7 @@ describe("moonlatch.spec " .. (live and "against a gateway" or "without a server
       { path = "/ws", transport = "websocket", dialect = "token" },
       { path = "/raw", transport = "websocket", dialect = "raw", auth = "none" },
       { path = "/asked", transport = "websocket", dialect = "raw", auth = "request" } },
+      socketio = { namespaces = { "/s", "/t" } },
       channels = { ["kept*"] = { history = { size = 2, ttl = "5m" } } } }
     options.options = { api = spec.backend(function(req)
       api_seen = req
@@ -268,6 +281,40 @@ describe("moonlatch.spec " .. (live and "against a gateway" or "without a server
     assert.same({ nil, "timeout" }, { raw:receive(0.05) })
     assert.equal("eve", assert(site:connect { endpoint = "/asked", query = { name = "eve" } }).auth.name)
     assert.truthy((select(2, site:connect { endpoint = "/asked" })):find "^403")
+  end)
+
+  it("speaks Socket.IO", function()
+    local bob = enter("bob", { namespace = true, credentials = { key = 1 } })
+    local eve = enter("eve", { namespace = "/t" })
+    assert.same({ 1, "zwei", { three = { 3 } } }, { bob:emitWithAck("echo", 1, "zwei", { three = { 3 } }) })
+    assert.same({ n = 0 }, table.pack(bob:emitWithAck "nothing"))
+    assert.same({ "bob", { key = 1 }, "/s" }, { bob:emitWithAck "me" })
+    assert.same({ "eve", spec.json.null, "/t" }, { eve:emitWithAck "me" })
+    local turned, nested = bob:emitWithAck("bytes", spec.json.bytes "\0ab")
+    assert.same({ "ba\0", "\0ab" }, { turned.bytes, nested.deep.bytes })
+    assert.same({ nil, "Function not found" }, { bob:rpc "nowhere" })
+    assert.equal("from a file", bob:rpc "extra.one")
+    assert.equal("script_error", (bob:emitWithAck "raise").code)
+    for _, c in ipairs { bob, eve } do assert.is_true((c:emitWithAck("join", "room"))) end
+    assert.is_true(ann:subscribe "room")
+    assert.is_true((bob:emitWithAck("say", "room", "hi", { 1 })))
+    assert.same({ event = "said", args = { "hi", { 1 } } }, eve:receive(5))
+    assert.same({ channel = "room", data = { event = "said", args = { "hi", { 1 } } } }, ann:receive(5))
+    assert.same({}, bob:messages())
+    bob:emit("all", 5)
+    assert.same({ event = "said", args = { 5 } }, bob:receive(5))
+    assert.same({ event = "said", args = { 5 } }, eve:receive(5))
+    site:publish("room", "news")
+    assert.same({ event = "room", args = { "news" } }, bob:receive(5))
+    bob:emit("hello", spec.json.bytes "x")
+    assert.equal("x", bob:receive(5).args[1].bytes)
+    bob:on("name", function(args) return { args.n, "bob" } end)
+    assert.same({ value = { 1, "bob" } }, bob:rpc("ask", "name"))
+    bob:emit "quit"
+    assert.same({ nil, "closed" }, { bob:receive(5) })
+    assert.same({ code = 1000, reason = "io server disconnect" }, bob.closed)
+    assert.same({ nil, "Forbidden" }, { site:connect { namespace = true } })
+    assert.same({ nil, "no luck" }, { site:connect { namespace = true, query = { fail = 1 } } })
   end)
 
   it("gives scripts backends", function()

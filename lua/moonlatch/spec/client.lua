@@ -10,7 +10,7 @@ client.__index = client
 
 -- Connects; login (auth data, or nil) is done by world.lua.
 function client.new(world, endpoint, raw)
-  local c = setmetatable({ world = world, inbox = {}, answers = {} }, client)
+  local c = setmetatable({ world = world, inbox = {}, answers = {}, speaks_events = endpoint.dialect == "socketio" }, client)
   c.socket = socket.new(world, endpoint, raw, c)
   c.sid = c.socket.sid
   return c
@@ -18,7 +18,13 @@ end
 
 -- ---- what the core tells it ----------------------------------------------------------------------
 
+-- An event; args are its own.
+function client:heard(name, args)
+  self.inbox[#self.inbox + 1] = { event = name, args = args }
+end
+
 function client:got(channel, data, at)
+  if self.speaks_events then return self:heard(channel, { data }) end
   self.inbox[#self.inbox + 1] = { channel = channel, data = data, offset = at and at.offset, epoch = at and at.epoch }
 end
 
@@ -26,7 +32,10 @@ function client:sent(data, binary) self.inbox[#self.inbox + 1] = { raw = data, b
 function client.joined() end
 function client.left() end
 
-function client:ended(code, reason) self.closed = self.closed or { code = code, reason = reason } end
+function client:ended(code, reason)
+  if self.speaks_events then code, reason = 1000, "io server disconnect" end
+  self.closed = self.closed or { code = code, reason = reason }
+end
 
 -- The script calls: the function of on() answers, or nobody does.
 function client:called(name, args, call)
@@ -71,7 +80,33 @@ function client:start(name, data)
 end
 
 function client:rpc(name, data)
-  return self:start(name, data):result()
+  if not self.speaks_events then return self:start(name, data):result() end
+  local err, value = self:emitWithAck(name, data)
+  if err ~= json.null then return nil, err end
+  return value
+end
+
+local function check_events(self)
+  if not self.speaks_events then error("events are for clients of a namespace", 3) end
+end
+
+-- Sends an event, without waiting for anything.
+function client:emit(name, ...)
+  check_open(self)
+  check_events(self)
+  ops.event(self.socket, name, json.copy_event { ... }, false, function() end)
+  self.world:settle()
+end
+
+-- The arguments of its ack; nil and "closed".
+function client:emitWithAck(name, ...)
+  check_open(self)
+  check_events(self)
+  local results
+  ops.event(self.socket, name, json.copy_event { ... }, true, function(args) results = args end)
+  self.world:wait(function() return results or self.closed end, "the ack of " .. name)
+  if not results then return nil, "closed" end
+  return table.unpack(results)
 end
 
 local function ask(self, kind, channel, data)
@@ -92,8 +127,8 @@ function client:unsubscribe(channel) return ask(self, "unsubscribe", channel) en
 function client:publish(channel, data) return ask(self, "publish", channel, data == nil and json.null or data) end
 function client:broadcast(data) return ask(self, "broadcast", nil, data == nil and json.null or data) end
 
--- The next message: { channel =, data = }; of a raw endpoint the data, and whether it is binary. nil and "timeout" or
--- "closed".
+-- The next message: { channel =, data = }, of a namespace { event =, args = }; of a raw endpoint the data, and whether
+-- it is binary. nil and "timeout" or "closed".
 function client:receive(seconds)
   local got = self.world:wait(function() return #self.inbox > 0 or self.closed end, "a message", seconds)
   local message = table.remove(self.inbox, 1)

@@ -96,10 +96,16 @@ local function endpoint_of(given)
   return endpoint
 end
 
+local function socketio_of(name, given)
+  given = given or {}
+  return { namespaces = given.namespaces or { "/" .. name }, auth = given.auth or "request" }
+end
+
 -- What the fake core wants of a conf: every key with its default.
 function conf.complete(name, merged)
   local done = { name = name, path = merged.path or "/" .. name, options = merged.options, endpoints = {}, channels = {},
-    limits = limits_of(merged.limits), script = merged.script == nil and name or merged.script, token = merged.token or {} }
+    socketio = socketio_of(name, merged.socketio), limits = limits_of(merged.limits),
+    script = merged.script == nil and name or merged.script, token = merged.token or {} }
   for i, given in ipairs(merged.endpoints or ENDPOINTS) do done.endpoints[i] = endpoint_of(given) end
   for pattern, special in pairs(merged.channels or {}) do
     local escaped = pattern:gsub("[^%w*]", "%%%0"):gsub("%*", ".*")
@@ -115,6 +121,14 @@ function conf.endpoint(done, path)
   end
   if path then error("the site has no endpoint " .. path, 0) end
   return done.endpoints[1]
+end
+
+-- A namespace of Socket.IO as an endpoint; true: the first.
+function conf.namespace(done, name)
+  for _, own in ipairs(done.socketio.namespaces) do
+    if name == true or own == name then return { path = own, dialect = "socketio", auth = done.socketio.auth } end
+  end
+  error("the site has no namespace " .. tostring(name), 0)
 end
 
 return conf

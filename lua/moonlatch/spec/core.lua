@@ -234,15 +234,6 @@ local function add_waits(own, world)
   end
 end
 
--- Names that the protocol has for itself.
-local RESERVED = { connect = true, connect_error = true, disconnect = true, disconnecting = true, newListener = true,
-  removeListener = true }
-
-local function check_event(name, level)
-  if type(name) ~= "string" or name == "" or not utf8.len(name) then error("a name in UTF-8 expected", level + 1) end
-  if RESERVED[name] then error("this name is the protocol's own", level + 1) end
-end
-
 local function add_send(own, world)
   -- A spec has nobody who does not acknowledge: it is an event for who is there.
   function own.send(rooms, event, args)
@@ -255,10 +246,10 @@ end
 
 local function add_emit(own, world)
   function own.emit(rooms, except, _, name, ...)
-    check_event(name, 3)
-    local event = json.encode { event = name, args = setmetatable({ ... }, json.array_mt) }
-    if #event > world.conf.limits.published_message then return nil, "too_large" end
-    world.hub:emit(rooms, except, event)
+    socket.check_event(name, 3)
+    local args = setmetatable({ ... }, json.array_mt)
+    if #json.encode_event(args) > world.conf.limits.published_message then return nil, "too_large" end
+    world.hub:emit(rooms, except, name, args)
     return true
   end
 end

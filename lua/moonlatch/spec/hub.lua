@@ -122,30 +122,45 @@ function hub:broadcast(text, done)
   end)
 end
 
--- Those in the rooms of a list, each once, but for those in seen.
+-- Those in the rooms of a list, each once, but for those in seen: a room is a channel, or a socket's own.
 local function each_in(self, rooms, seen, visit)
+  local function see(room, socket)
+    if seen[socket] then return end
+    seen[socket] = true
+    visit(room, socket)
+  end
   for _, room in ipairs(rooms) do
-    for _, socket in ipairs { table.unpack(self.channels[room] or {}) } do
-      if not seen[socket] then
-        seen[socket] = true
-        visit(room, socket)
-      end
+    for _, socket in ipairs { table.unpack(self.world.opened) } do
+      if socket.sid == room then see(nil, socket) end
     end
+    for _, socket in ipairs { table.unpack(self.channels[room] or {}) } do see(room, socket) end
   end
 end
 
--- An event, as JSON, for the sockets in some rooms.
-function hub:emit(rooms, except, text)
+local function hand_over(self, room, socket, name, args)
+  local knows = socket.endpoint.dialect == "socketio"
+  if not room then
+    if knows then socket.client:heard(name, json.copy_event(args)) end
+    return
+  end
+  local text, bytes = json.encode_event { event = name, args = args }
+  local own = socket.open and passes(self, socket, room, text)
+  if not own or not socket.open then return end
+  if not knows then return socket.client:got(room, json.decode(own)) end
+  local event = json.decode_event(own, bytes)
+  socket.client:heard(event.event or room, event.args or { event })
+end
+
+-- An event for the sockets in some rooms; without any, for all that know events.
+function hub:emit(rooms, except, name, args)
   self.world.scheduler:defer(function()
     local seen = {}
+    local function visit(room, socket) hand_over(self, room, socket, name, args) end
     each_in(self, except, seen, function() end)
-    for _, socket in ipairs(self.world.opened) do
-      for _, name in ipairs(except) do seen[socket] = seen[socket] or socket.sid == name end
+    each_in(self, rooms, seen, visit)
+    for _, socket in ipairs(#rooms == 0 and { table.unpack(self.world.opened) } or {}) do
+      if not seen[socket] and socket.open then visit(nil, socket) end
     end
-    each_in(self, rooms, seen, function(room, socket)
-      local own = socket.open and passes(self, socket, room, text)
-      if own and socket.open then socket.client:got(room, json.decode(own)) end
-    end)
   end)
 end
 

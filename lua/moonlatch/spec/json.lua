@@ -12,11 +12,15 @@ json.array_mt = { __name = "array" }
 json.empty_array = setmetatable({}, { __index = json.array_mt, __tostring = function() return "json.empty_array" end })
 
 local bytes_mt = { __name = "bytes", __metatable = false }
+local made = setmetatable({}, { __mode = "k" }) -- the values that are bytes
+local collected -- the bytes of the event that is being encoded; nil: there may be none
 
 -- Bytes among the values of an event.
 function json.bytes(text)
   if type(text) ~= "string" then error("bad argument #1 to 'bytes' (string expected, got " .. type(text) .. ")", 2) end
-  return setmetatable({ bytes = text }, bytes_mt)
+  local value = setmetatable({ bytes = text }, bytes_mt)
+  made[value] = true
+  return value
 end
 
 -- ---- encode --------------------------------------------------------------------------------------
@@ -58,7 +62,14 @@ local function list_length(value)
   return length
 end
 
+local function encode_bytes(value)
+  if not collected then error("cannot encode bytes: JSON has none", 0) end
+  collected[#collected + 1] = value.bytes
+  return ('{"_placeholder":true,"num":%d}'):format(#collected - 1)
+end
+
 local function encode_table(value, depth)
+  if made[value] then return encode_bytes(value) end
   if depth > DEPTH then error("nested too deeply", 0) end
   local parts, length = {}, list_length(value)
   if length then
@@ -196,6 +207,35 @@ end
 function json.copy(value)
   if value == nil then return nil end
   return json.decode(json.encode(value))
+end
+
+-- ---- events --------------------------------------------------------------------------------------
+
+-- The JSON of an event's values, and the bytes that placeholders stand for in it.
+function json.encode_event(value)
+  local bytes = {}
+  collected = bytes
+  local ok, text = pcall(encode, value, 1)
+  collected = nil
+  if ok then return text, bytes end
+  error(text, 2)
+end
+
+local function put_bytes(value, bytes)
+  if type(value) ~= "table" then return value end
+  if value._placeholder == true and bytes[(value.num or -1) + 1] then return json.bytes(bytes[value.num + 1]) end
+  for key, member in pairs(value) do value[key] = put_bytes(member, bytes) end
+  return value
+end
+
+-- And back.
+function json.decode_event(text, bytes)
+  return put_bytes(json.decode(text), bytes)
+end
+
+-- What comes of values that are sent.
+function json.copy_event(value)
+  return json.decode_event(json.encode_event(value))
 end
 
 return json

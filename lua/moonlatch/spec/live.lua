@@ -6,6 +6,7 @@ local conf = require "moonlatch.spec.conf"
 local gateway = require "moonlatch.spec.gateway"
 local http = require "moonlatch.spec.http"
 local json = require "moonlatch.spec.json"
+local packet = require "moonlatch.spec.packet"
 local reactor = require "moonlatch.spec.reactor"
 local request = require "moonlatch.spec.request"
 local websocket = require "moonlatch.spec.websocket"
@@ -58,15 +59,55 @@ local function on_message(self, message)
   end
 end
 
+-- ---- packets of Socket.IO ----
+
+local function send_packet(self, kind, id, value)
+  local text, bytes = packet.write(kind, self.namespace, id, value)
+  self.ws:send("4" .. text)
+  for _, each in ipairs(bytes) do self.ws:send(each, true) end
+end
+
+-- An event of the script: answered where it asks for an ack and there is an answer, else noted.
+local function on_event(self, id, args)
+  local name = table.remove(args, 1)
+  local answer = id ~= "" and self.answers[name]
+  if answer then send_packet(self, packet.ACK, id, { (answer(args[1])) })
+  elseif id == "" then self.inbox[#self.inbox + 1] = { event = name, args = args } end
+end
+
+local function on_packet(self, p, bytes)
+  local value = packet.value(p, bytes)
+  if p.kind == packet.CONNECT then self.joined = true
+  elseif p.kind == packet.CONNECT_ERROR then self.refusal = value.message
+  elseif p.kind == packet.DISCONNECT then self.left_namespace = { code = 1000, reason = "io server disconnect" }
+  elseif p.kind == packet.EVENT then on_event(self, p.id, value)
+  elseif p.kind == packet.ACK then self.replies[tonumber(p.id)] = value end
+end
+
+-- A message of Engine.IO.
+local function on_engine(self, data, binary)
+  if binary then self.bytes[#self.bytes + 1] = data
+  elseif data == "2" then self.ws:send "3"
+  elseif data:sub(1, 1) == "0" then self.opened = true
+  elseif data:sub(1, 1) == "4" then self.header, self.bytes = packet.read(data:sub(2)), {} end
+  if self.header and #self.bytes == self.header.wanted then
+    local header = self.header
+    self.header = nil
+    on_packet(self, header, self.bytes)
+  end
+end
+
 local function new_client(site, endpoint)
   local self = setmetatable({ site = site, raw = endpoint.dialect == "raw", inbox = {}, replies = {}, left = {}, answers = {},
     serial = 0 }, {
     __index = function(self, key)
-      if key == "closed" then return self.ws and self.ws.closed end
+      if key == "closed" then return rawget(self, "left_namespace") or self.ws and self.ws.closed end
       return client[key]
     end,
   })
+  self.namespace = endpoint.dialect == "socketio" and endpoint.path or nil
   function self.received(data, binary)
+    if self.namespace then return on_engine(self, data, binary) end
     if not self.raw then return on_message(self, json.decode(data)) end
     self.inbox[#self.inbox + 1] = { raw = data, binary = binary }
   end
@@ -118,7 +159,34 @@ function client:start(name, data)
   end })
 end
 
-function client:rpc(name, data) return self:start(name, data):result() end
+function client:rpc(name, data)
+  if not self.namespace then return self:start(name, data):result() end
+  local err, value = self:emitWithAck(name, data)
+  if err ~= json.null then return nil, err end
+  return value
+end
+
+local function check_events(self)
+  if not self.namespace then error("events are for clients of a namespace", 3) end
+end
+
+function client:emit(name, ...)
+  check_open(self)
+  check_events(self)
+  send_packet(self, packet.EVENT, nil, { name, ... })
+  self.site:settle()
+end
+
+function client:emitWithAck(name, ...)
+  check_open(self)
+  check_events(self)
+  self.serial = self.serial + 1
+  local id = self.serial
+  send_packet(self, packet.EVENT, id, { name, ... })
+  wait(function() return self.replies[id] or self.closed end, "the ack of " .. name)
+  if not self.replies[id] then return nil, "closed" end
+  return table.unpack(self.replies[id])
+end
 
 function client:subscribe(channel)
   check_open(self)
@@ -281,16 +349,18 @@ local function log_in(c, token)
   return nil, tostring(err)
 end
 
-function site:connect(options)
-  options = options or {}
-  local endpoint = conf.endpoint(self.conf, options.endpoint)
-  local token, reason = token_for(self, endpoint, options)
-  if token == nil then return nil, reason end
-  local c = new_client(self, endpoint)
-  c.ws = websocket.open(self.gateway.port, prefix(self) .. endpoint.path, { sockjs = endpoint.transport == "sockjs",
-    query = request.query(options.query), headers = headers_of(options), received = c.received })
-  if not c.ws.up then return refused(c.ws.status, c.ws.body:match("[^\r\n]*")) end
-  local ok, problem = log_in(c, token)
+-- Gets into the namespace: true, or nil and why not.
+local function join(c, credentials)
+  wait(function() return c.opened or c.closed end, "the connection")
+  if c.closed then return nil, "closed" end
+  send_packet(c, packet.CONNECT, nil, credentials)
+  wait(function() return c.joined or c.refusal or c.closed end, "the namespace")
+  if c.joined then return true end
+  return nil, c.refusal or "closed"
+end
+
+-- The client once it is let in; problem: why it is not.
+local function admitted(self, c, ok, problem)
   if not ok then return nil, problem end
   local row
   wait(function() row = row or newcomer(self); return row or c.closed end, "the socket")
@@ -298,6 +368,33 @@ function site:connect(options)
   c.sid, c.auth = row.sid, row.auth
   self.clients[#self.clients + 1] = c
   return c
+end
+
+local function connect_namespace(self, options)
+  local endpoint = conf.namespace(self.conf, options.namespace)
+  local credentials = options.credentials
+  local token, reason = token_for(self, endpoint, options)
+  if token == nil then return nil, reason end
+  if token then credentials = { token = token } end
+  local c = new_client(self, endpoint)
+  local query = request.query(options.query)
+  c.ws = websocket.open(self.gateway.port, "/socket.io/", { query = "EIO=4&transport=websocket" .. (query ~= "" and "&" .. query or ""),
+    headers = headers_of(options), received = c.received })
+  if not c.ws.up then return refused(c.ws.status, c.ws.body:match("[^\r\n]*")) end
+  return admitted(self, c, join(c, credentials))
+end
+
+function site:connect(options)
+  options = options or {}
+  if options.namespace then return connect_namespace(self, options) end
+  local endpoint = conf.endpoint(self.conf, options.endpoint)
+  local token, reason = token_for(self, endpoint, options)
+  if token == nil then return nil, reason end
+  local c = new_client(self, endpoint)
+  c.ws = websocket.open(self.gateway.port, prefix(self) .. endpoint.path, { sockjs = endpoint.transport == "sockjs",
+    query = request.query(options.query), headers = headers_of(options), received = c.received })
+  if not c.ws.up then return refused(c.ws.status, c.ws.body:match("[^\r\n]*")) end
+  return admitted(self, c, log_in(c, token))
 end
 
 function site:publish(channel, value)

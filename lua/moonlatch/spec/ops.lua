@@ -120,4 +120,13 @@ function ops.call(socket, name, data, done)
   end, world.entries.call, name, socket.auth, json.copy(data), socket:handle())
 end
 
+-- An event. done(args) once, where an ack is wanted: what it has.
+function ops.event(socket, name, args, wants_ack, done)
+  local world = socket.world
+  world:run({ name = "event", waits = true, handler = name }, function(ok, ...)
+    if not wants_ack or not socket.open then return end
+    done(json.copy_event(ok and { ... } or { (...) }))
+  end, world.entries.event, name, wants_ack, socket.auth, socket:handle(), table.unpack(args))
+end
+
 return ops

@@ -124,11 +124,26 @@ function methods.send(handle, data, binary)
   return true
 end
 
--- No dialect of a spec's clients knows events.
-function methods.emit(handle, name)
-  local s = living(handle)
-  if type(name) ~= "string" or name == "" then error("a name in UTF-8 expected", 2) end
-  return nil, s and "unavailable" or "closed"
+-- Names that the protocol has for itself.
+local RESERVED = { connect = true, connect_error = true, disconnect = true, disconnecting = true, newListener = true,
+  removeListener = true }
+
+-- Raises for what is no name of an event.
+function socket.check_event(name, level)
+  if type(name) ~= "string" or name == "" or not utf8.len(name) then error("a name in UTF-8 expected", level + 1) end
+  if RESERVED[name] then error("this name is the protocol's own", level + 1) end
+end
+
+function methods.emit(handle, name, ...)
+  local s, any = living(handle)
+  socket.check_event(name, 2)
+  if not s then return nil, "closed" end
+  if any.endpoint.dialect ~= "socketio" then return nil, "unavailable" end
+  local args = json.copy_event(setmetatable({ ... }, json.array_mt))
+  any.world.scheduler:defer(function()
+    if any.open then any.client:heard(name, args) end
+  end)
+  return true
 end
 
 function methods.subscribe(handle, channel)

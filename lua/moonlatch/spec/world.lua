@@ -246,8 +246,10 @@ end
 -- A client that is connected and logged in, or nil and why not.
 function world:connect(options)
   options = options or {}
-  local endpoint = conf.endpoint(self.conf, options.endpoint)
-  local raw = request.raw(options, (self.conf.path == "/" and "" or self.conf.path) .. endpoint.path)
+  local namespace = options.namespace and conf.namespace(self.conf, options.namespace)
+  local endpoint = namespace or conf.endpoint(self.conf, options.endpoint)
+  local raw = request.raw(options, namespace and "/socket.io/" or (self.conf.path == "/" and "" or self.conf.path) .. endpoint.path)
+  raw.auth = namespace and json.copy(options.credentials) or nil
   local auth = options.auth
   if auth == nil and endpoint.auth == "token" then
     local token, status, body = self:token(options)
@@ -255,6 +257,7 @@ function world:connect(options)
     auth, self.tokens[token] = json.decode(self.tokens[token]), nil
   elseif auth == nil and endpoint.auth == "request" then
     local outcome, given = judge(self, raw, false)
+    if outcome ~= "admitted" and namespace then return nil, outcome == "failed" and given or "Forbidden" end
     if outcome ~= "admitted" then return refused(outcome == "failed" and 500 or 403, outcome == "failed" and given or "Forbidden") end
     auth = given
   end
