@@ -108,7 +108,8 @@ describe("the definitions for editors", function()
   end)
 
   it("have what specs use", function()
-    local client = without(written("spec/client", "client"), "new", "got", "heard", "sent", "joined", "left", "ended", "called")
+    local client = without(written("spec/client", "client"),
+      "new", "got", "heard", "delivered", "sent", "joined", "left", "ended", "called")
     assert.same(client, defined "spec_client")
     assert.same(without(written("spec/live", "client")), defined "spec_client")
     local site = without(written("spec/world", "world"), "new", "where_called", "log_line", "run", "emit", "message", "time", "wait",

@@ -37,10 +37,19 @@ function client:ended(code, reason)
   self.closed = self.closed or { code = code, reason = reason }
 end
 
+-- What is sent to users: the function of on() takes it, which acknowledges it.
+function client:delivered(name, args)
+  if not self.answers[name] then return self.speaks_events and self:heard(name, args) end
+  self:called(name, self.speaks_events and args[1] or args, { done = function() end })
+end
+
 -- The script calls: the function of on() answers, or nobody does.
 function client:called(name, args, call)
   local answer = self.answers[name]
-  if not answer then return end
+  if not answer then
+    if self.speaks_events then self:heard(name, { args }) end
+    return
+  end
   self.world.scheduler:defer(function()
     local value, err = answer(args)
     if err ~= nil and value == nil then call.done(nil, "refused", json.copy(err))
@@ -105,6 +114,7 @@ function client:emitWithAck(name, ...)
   local results
   ops.event(self.socket, name, json.copy_event { ... }, true, function(args) results = args end)
   self.world:wait(function() return results or self.closed end, "the ack of " .. name)
+  self.world:settle()
   if not results then return nil, "closed" end
   return table.unpack(results)
 end

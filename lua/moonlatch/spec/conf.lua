@@ -105,7 +105,7 @@ end
 function conf.complete(name, merged)
   local done = { name = name, path = merged.path or "/" .. name, options = merged.options, endpoints = {}, channels = {},
     socketio = socketio_of(name, merged.socketio), limits = limits_of(merged.limits),
-    script = merged.script == nil and name or merged.script, token = merged.token or {} }
+    push = merged.push or {}, script = merged.script == nil and name or merged.script, token = merged.token or {} }
   for i, given in ipairs(merged.endpoints or ENDPOINTS) do done.endpoints[i] = endpoint_of(given) end
   for pattern, special in pairs(merged.channels or {}) do
     local escaped = pattern:gsub("[^%w*]", "%%%0"):gsub("%*", ".*")

@@ -235,11 +235,13 @@ local function add_waits(own, world)
 end
 
 local function add_send(own, world)
-  -- A spec has nobody who does not acknowledge: it is an event for who is there.
+  -- Nothing is kept for who is away.
   function own.send(rooms, event, args)
     world.scheduler:may_wait("server:send", 2)
-    local ok, code = own.emit(rooms, {}, false, event, table.unpack(args))
-    if not ok then return nil, code end
+    socket.check_event(event, 3)
+    if #json.encode(args) > world.conf.limits.published_message then return nil, "too_large" end
+    if world.conf.push.user_room_prefix then world.hub:send(rooms, event, args)
+    elseif #rooms > 0 then world.hub:emit(rooms, {}, event, args) end
     return world.scheduler:wait(function(wake) world.scheduler:defer(function() wake(true) end) end)
   end
 end

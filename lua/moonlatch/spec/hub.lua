@@ -151,6 +151,15 @@ local function hand_over(self, room, socket, name, args)
   socket.client:heard(event.event or room, event.args or { event })
 end
 
+-- What is sent to users, for those who are there.
+function hub:send(rooms, name, args)
+  self.world.scheduler:defer(function()
+    each_in(self, rooms, {}, function(_, socket)
+      if socket.open then socket.client:delivered(name, json.copy_event(args)) end
+    end)
+  end)
+end
+
 -- An event for the sockets in some rooms; without any, for all that know events.
 function hub:emit(rooms, except, name, args)
   self.world.scheduler:defer(function()

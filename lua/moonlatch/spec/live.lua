@@ -71,8 +71,8 @@ end
 local function on_event(self, id, args)
   local name = table.remove(args, 1)
   local answer = id ~= "" and self.answers[name]
-  if answer then send_packet(self, packet.ACK, id, { (answer(args[1])) })
-  elseif id == "" then self.inbox[#self.inbox + 1] = { event = name, args = args } end
+  if answer then send_packet(self, packet.ACK, id, setmetatable({ (answer(args[1])) }, json.array_mt))
+  elseif name:sub(1, 1) ~= "_" then self.inbox[#self.inbox + 1] = { event = name, args = args } end
 end
 
 local function on_packet(self, p, bytes)

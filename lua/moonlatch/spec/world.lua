@@ -226,6 +226,8 @@ local function admit(self, c, auth)
   s.auth = auth
   c.auth = json.copy(auth)
   s.admitted = true
+  local push = self.conf.push
+  for _, room in ipairs((push.user_room_prefix or push.auth_url) and auth and auth.rooms or {}) do self.hub:join(s, room) end
   self:emit("connect", s:handle())
 end
 
