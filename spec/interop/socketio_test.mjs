@@ -538,7 +538,7 @@ test("a channel with a name of the protocol's does no harm", { skip: isReference
   }
   for (const each of all) {
     assert.deepEqual(await each.call("echo", 1), [1]);
-    assert.equal(each.connects.items.length, 1);
+    assert.equal(each.connects.items.length, 0);
     assert.equal(each.disconnects.items.length + each.refusals.items.length, 0);
   }
 });
