@@ -146,8 +146,10 @@ const FAULTS = {
 
 // ---- clients ----
 
+let turn = 0; // counts what is published and what is told, in their order
+
 class Client {
-  events = []; // { channel, by, at } or { channel, gap: true }, as they came
+  events = []; // { channel, by, at } or { channel, gap: its turn }, as they came
   refused = new Set(); // uuids
   open = true;
 
@@ -176,7 +178,7 @@ class Client {
   take(message) {
     if (message.uuid === "auth") this.answered(message);
     else if (message.channel) this.events.push({ channel: message.channel, ...message.message });
-    else if (message.internal && message.command === "gap") this.events.push({ channel: message.data.channel, gap: true });
+    else if (message.internal && message.command === "gap") this.events.push({ channel: message.data.channel, gap: ++turn });
     else if (message.internal && message.command === "subscribe") this.joined?.(message.data.channel);
     else if (message.error) this.refused.add(message.uuid);
   }
@@ -200,8 +202,10 @@ async function enter(url) {
   return client;
 }
 
-// Publishes to every channel in turn until it is told to stop; said: channel -> uuids in their order.
+// Publishes to every channel in turn until it is told to stop; said: channel -> uuids in their order;
+// turns: uuid -> when.
 class Publisher {
+  turns = new Map();
   said = new Map(CHANNELS.map((channel) => [channel, []]));
 
   constructor(client, name) {
@@ -214,6 +218,7 @@ class Publisher {
     const uuid = `${this.name} ${channel} ${list.length}`;
     this.client.say({ rpc: "_publish", uuid, req: { channel, data: { by: this.name, at: list.length } } });
     list.push(uuid);
+    this.turns.set(uuid, ++turn);
   }
 
   async run() {
@@ -276,14 +281,15 @@ function judge(events, publisher, channel, count) {
   const accepted = new Set(publisher.accepted(channel));
   const seen = new Set();
   let next = 0; // the first number that has not come
-  let told = false; // of a gap since the last message
+  let told = 0; // the turn of a gap since the last accepted message: it covers what was published before
+  const covered = (at) => publisher.turns.get(publisher.said.get(channel)[at]) < told;
   const skip = (to) => {
-    for (; next < to; next++) if (accepted.has(next) && !seen.has(next) && !told) count.silent_gap++;
+    for (; next < to; next++) if (accepted.has(next) && !seen.has(next) && !covered(next)) count.silent_gap++;
   };
   for (const event of events) {
     if (event.channel !== channel) continue;
     if (event.gap) {
-      told = true;
+      told = event.gap;
       count.gaps++;
     } else if (event.by === publisher.name) {
       count.delivered++;
@@ -293,7 +299,7 @@ function judge(events, publisher, channel, count) {
       if (event.at < next) continue; // it was refused, and came late
       skip(event.at);
       next = event.at + 1;
-      told = false;
+      if (accepted.has(event.at)) told = 0;
     }
   }
   const before = count.silent_gap;
