@@ -24,6 +24,16 @@ void session_received(struct session *s, struct slice data, bool binary) {
     if (s->state == SESSION_OPEN) s->endpoint->dialect->received(s, data, binary);
 }
 
+bool session_admits(struct session *s, struct rate *messages) {
+    struct site *site = s->endpoint->site;
+    const struct limits *l = site->limits;
+    uint64_t now = loop_now_ms(site->core->loop);
+    if (rate_allow(messages, now, l->ws_message_rate, l->ws_message_burst)) return true;
+    site_limit(site, "ws_message_rate");
+    session_close(s, 4429, "rate");
+    return false;
+}
+
 void session_ended(struct session *s, int code, const char *reason) {
     if (s->state == SESSION_NEW || s->state == SESSION_ENDED) return;
     set_state(s, SESSION_ENDED);

@@ -3,6 +3,7 @@
 #define CORE_SESSION_H
 
 #include "base/buf.h"
+#include "base/rate.h"
 #include "core/handshake.h"
 
 /* An ordered two-way stream of messages, whatever carries it. transport/ makes sessions, embedded
@@ -103,6 +104,10 @@ void session_open(struct session *s, const struct session_ops *ops, struct endpo
 
 /* A message has come. Ignored unless open. */
 void session_received(struct session *s, struct slice data, bool binary);
+
+/* Whether one more message may come by now (limits ws_message_rate), from a client that polls: it
+ * cannot be made to wait as one on a WebSocket can, so false has closed the session with 4429. */
+bool session_admits(struct session *s, struct rate *messages);
 
 /* The session is over; after this core does not touch s again. code and reason as in RFC 6455, 1006
  * for a lost connection. Does nothing before session_open and the second time. */

@@ -242,17 +242,6 @@ static bool has_bytes(const struct request *r) {
     return slice_ieq(type, SLICE("application/octet-stream"));
 }
 
-/* A client that polls cannot be made to wait as one on a WebSocket can: it is closed. */
-static bool count_packet(struct eio_session *s) {
-    struct site *site = s->engineio->endpoint->site;
-    const struct limits *l = site->limits;
-    uint64_t now = loop_now_ms(site->core->loop);
-    if (rate_allow(&s->messages, now, l->ws_message_rate, l->ws_message_burst)) return true;
-    site_limit(site, "ws_message_rate");
-    session_close(&s->session, 4429, "rate");
-    return false;
-}
-
 /* Hands a body's packets over: 200, or the status to refuse it with. Any of them may close the
  * session: the rest is dropped then. */
 static int receive(struct eio_session *s, struct eio_reader *reader) {
@@ -268,7 +257,7 @@ static int receive(struct eio_session *s, struct eio_reader *reader) {
             site_limit(site, "eio_packets_per_body");
             eio_session_end(s, 1008, "too many packets");
             return 400;
-        } else if (count_packet(s)) {
+        } else if (session_admits(&s->session, &s->messages)) {
             eio_session_packet(s, &p);
         }
     }

@@ -220,21 +220,11 @@ static enum sockjs_body find_payload(const struct request *r, bool jsonp, struct
     return SOCKJS_BODY_GOOD;
 }
 
-/* A client that polls cannot be made to wait as one on a WebSocket can: it is closed. */
-static bool count_message(struct sockjs_session *s) {
-    struct site *site = s->sockjs->endpoint->site;
-    const struct limits *l = site->limits;
-    uint64_t now = loop_now_ms(site->core->loop);
-    if (rate_allow(&s->messages, now, l->ws_message_rate, l->ws_message_burst)) return true;
-    site_limit(site, "ws_message_rate");
-    session_close(&s->session, 4429, "rate");
-    return false;
-}
-
 /* Any of the messages may close the session: the rest is dropped then. */
 static void hand_over(struct sockjs_session *s, struct sockjs_messages *messages) {
     struct slice message;
-    while (s->state == SOCKJS_OPEN && sockjs_body_next(messages, &message) && count_message(s))
+    while (s->state == SOCKJS_OPEN && sockjs_body_next(messages, &message) &&
+           session_admits(&s->session, &s->messages))
         session_received(&s->session, message, false);
 }
 
