@@ -2,6 +2,7 @@
 #include "config/config.h"
 
 #include "config/checks.h"
+#include "config/endpoints.h"
 #include "config/keys.h"
 #include "config/paths.h"
 #include "config/site.h"

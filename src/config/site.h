@@ -15,10 +15,6 @@ void config_site_fini(struct site_conf *site);
 void config_shared_read(struct reader *r, const struct config *config,
                         const struct conf_value *v, struct site_conf *shared);
 
-/* The type of a list of endpoints: the field endpoints of a struct site_conf. It only prints: they
- * are read by the functions above, when the limits are known. */
-extern const struct key_type key_endpoints;
-
 /* Appends the site as the members of a Lua table. */
 void config_site_print(struct printer *p, const struct site_conf *site);
 
