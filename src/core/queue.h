@@ -52,7 +52,8 @@ struct queue_ops {
     /* What enter answers, without entering: the records with ids above after. */
     void (*read)(struct store *st, struct site *site, const struct device *d, uint64_t after,
                  uint64_t limit, uint64_t bytes, store_done *done, void *arg);
-    /* The devices here are still here. */
+    /* The devices here are still here. One that the store has forgotten is known again, with an empty
+     * queue, unless its user has as many as may be: it takes nobody's place. */
     void (*touch)(struct store *st, struct site *site, const struct device *d, size_t n,
                   const struct queue_bounds *b, store_done *done, void *arg);
     /* It left: in ttl its records and what is known of it go. */
@@ -64,9 +65,11 @@ struct queue_ops {
      * [{"user":"user_5","device":"A","overflow":true?},...]. */
     void (*push)(struct store *st, struct site *site, const struct queue_message *m,
                  const struct queue_bounds *b, store_done *done, void *arg);
-    /* The record was acknowledged. Status 0: it is gone now; -ENOENT: it was gone. in_order: when it
-     * is not the oldest of its event (or is gone), all of the event's records go, and the status is
-     * 1. Both in one step. */
+    /* The record was acknowledged. Status 0: it is gone now; -ENOENT: it was gone. in_order: when
+     * others of its event are older, all of the event's records go, and the status is 1; and it is 1
+     * when the device has been forgotten, with whatever it had. What is gone otherwise had its turn,
+     * by another socket of the device or by the resync that cleared it, and clears nothing. All in
+     * one step. */
     void (*ack)(struct store *st, struct site *site, const struct device *d, struct slice event,
                 uint64_t id, bool in_order, store_done *done, void *arg);
     /* The same for those of a batch: ids, a JSON array of decimal texts, and the resync mark when

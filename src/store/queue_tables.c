@@ -36,7 +36,7 @@ static const char *const texts[QUEUE_QUERIES] = {
     [QUEUE_DEVICE_COUNT] = "SELECT count(*) FROM queue_device "
                            "WHERE site = ?1 AND user = ?2 AND dies_ms > ?3",
     [QUEUE_DEVICE_EVICT] = "DELETE FROM queue_device WHERE id = (SELECT id FROM queue_device "
-                           "WHERE site = ?1 AND user = ?2 ORDER BY left_ms LIMIT 1)",
+                           "WHERE site = ?1 AND user = ?2 AND dies_ms > ?3 ORDER BY left_ms LIMIT 1)",
     [QUEUE_DEVICE_FILL] = "UPDATE queue_device SET messages = messages + ?2, bytes = bytes + ?3 "
                           "WHERE id = ?1",
     [QUEUE_DEVICE_MARK] = "UPDATE queue_device SET resync = ?2 WHERE id = ?1",
@@ -44,6 +44,7 @@ static const char *const texts[QUEUE_QUERIES] = {
                       "ORDER BY id LIMIT ?3",
     [QUEUE_RECORD_ADD] = "INSERT OR REPLACE INTO queue_record (device, id, event, data) "
                          "VALUES (?1, ?2, ?3, ?4)",
+    [QUEUE_RECORD_GET] = "SELECT 1 FROM queue_record WHERE device = ?1 AND id = ?2 AND event = ?3",
     [QUEUE_RECORD_DROP] = "DELETE FROM queue_record WHERE device = ?1 AND id = ?2 "
                           "RETURNING length(data)",
     [QUEUE_RECORDS_DROP] = "DELETE FROM queue_record WHERE device = ?1",
@@ -146,22 +147,33 @@ static void device_set(struct queue_tables *t, int64_t id, uint64_t lease_ms,
     run(t, q);
 }
 
-/* Makes one that is here; whether another had to go for it. */
-static bool device_add(struct queue_tables *t, const struct site *site, const struct device *d,
-                       const struct queue_bounds *b, int64_t *id) {
-    int64_t left_ms = later(wall_ms(), b->lease_ms);
-    sqlite3_stmt *q = query_for(t, QUEUE_DEVICE_COUNT, site, d->user);
+/* Whether a user has as many as may be. */
+static bool is_crowded(struct queue_tables *t, const struct site *site, struct slice user,
+                       const struct queue_bounds *b) {
+    sqlite3_stmt *q = query_for(t, QUEUE_DEVICE_COUNT, site, user);
     sqlite3_bind_int64(q, 3, wall_ms());
-    bool full = step(t, q) && (uint64_t)sqlite3_column_int64(q, 0) >= b->devices;
+    bool crowded = step(t, q) && (uint64_t)sqlite3_column_int64(q, 0) >= b->devices;
     sqlite3_reset(q);
-    if (full) run(t, query_for(t, QUEUE_DEVICE_EVICT, site, d->user));
-    q = query_for(t, QUEUE_DEVICE_ADD, site, d->user);
+    return crowded;
+}
+
+/* The one that has been away for longest goes. */
+static void device_evict(struct queue_tables *t, const struct site *site, struct slice user) {
+    sqlite3_stmt *q = query_for(t, QUEUE_DEVICE_EVICT, site, user);
+    sqlite3_bind_int64(q, 3, wall_ms());
+    run(t, q);
+}
+
+/* Makes one that is here. */
+static int64_t device_add(struct queue_tables *t, const struct site *site, const struct device *d,
+                          const struct queue_bounds *b) {
+    int64_t left_ms = later(wall_ms(), b->lease_ms);
+    sqlite3_stmt *q = query_for(t, QUEUE_DEVICE_ADD, site, d->user);
     bind_text(q, 3, d->name);
     sqlite3_bind_int64(q, 4, left_ms);
     sqlite3_bind_int64(q, 5, later(left_ms, b->ttl_ms));
     run(t, q);
-    *id = sqlite3_last_insert_rowid(t->db);
-    return full;
+    return sqlite3_last_insert_rowid(t->db);
 }
 
 /* ---- rooms ---- */
@@ -210,15 +222,17 @@ static void reach(struct queue_tables *t, const struct site *site, const struct 
 static struct buf *read_records(struct queue_tables *t, int64_t device, bool resync,
                                 uint64_t after, uint64_t limit, uint64_t bytes) {
     struct text out = {0};
+    uint64_t size = 0;
     sqlite3_stmt *q = query_of(t, QUEUE_RECORDS, device);
     sqlite3_bind_int64(q, 2, (int64_t)after);
     sqlite3_bind_int64(q, 3, limit > INT64_MAX ? INT64_MAX : (int64_t)limit);
     text_str(&out, resync ? "[\"resync\"" : "[");
-    while (device && out.n < bytes && step(t, q)) {
+    while (device && size < bytes && step(t, q)) {
         text_format(&out, "%s{\"id\":\"%lld\",\"data\":", out.n > 1 ? "," : "",
                     (long long)sqlite3_column_int64(q, 0));
         text_add(&out, column(q, 1));
         text_char(&out, '}');
+        size += column(q, 1).n;
     }
     sqlite3_reset(q);
     text_char(&out, ']');
@@ -233,8 +247,8 @@ static void fill(struct queue_tables *t, int64_t device, int64_t messages, int64
     run(t, q);
 }
 
-/* Drops what q says; how many there were. */
-static int64_t drop(struct queue_tables *t, int64_t device, sqlite3_stmt *q) {
+/* Drops what q says. */
+static void drop(struct queue_tables *t, int64_t device, sqlite3_stmt *q) {
     int64_t messages = 0, bytes = 0;
     while (step(t, q)) {
         messages++;
@@ -242,13 +256,18 @@ static int64_t drop(struct queue_tables *t, int64_t device, sqlite3_stmt *q) {
     }
     sqlite3_reset(q);
     if (messages) fill(t, device, -messages, -bytes);
-    return messages;
 }
 
-static int64_t drop_record(struct queue_tables *t, int64_t device, uint64_t id) {
+static void drop_record(struct queue_tables *t, int64_t device, uint64_t id) {
     sqlite3_stmt *q = query_of(t, QUEUE_RECORD_DROP, device);
     sqlite3_bind_int64(q, 2, (int64_t)id);
-    return drop(t, device, q);
+    drop(t, device, q);
+}
+
+static void drop_event(struct queue_tables *t, int64_t device, struct slice event) {
+    sqlite3_stmt *q = query_of(t, QUEUE_EVENT_DROP, device);
+    bind_text(q, 2, event);
+    drop(t, device, q);
 }
 
 static void mark(struct queue_tables *t, int64_t device, bool resync) {
@@ -280,11 +299,13 @@ static bool keep(struct queue_tables *t, int64_t device, uint64_t messages, uint
 int queue_enter(struct queue_tables *t, struct site *site, const struct device *d,
                 struct slice rooms, const struct queue_bounds *b, uint64_t limit, uint64_t bytes,
                 struct buf **data) {
-    bool resync, crowded = false;
+    bool resync;
     int64_t id = device_find(t, site, d, &resync);
+    bool crowded = !id && is_crowded(t, site, d->user, b);
     set_members(t, site, d->user, rooms);
+    if (crowded) device_evict(t, site, d->user);
     if (id) device_set(t, id, b->lease_ms, b);
-    else crowded = device_add(t, site, d, b, &id);
+    else id = device_add(t, site, d, b);
     *data = read_records(t, id, resync, 0, limit, bytes);
     return t->failed ? -ENOSPC : crowded;
 }
@@ -302,7 +323,7 @@ int queue_touch(struct queue_tables *t, struct site *site, const struct device *
     for (size_t i = 0; i < n; i++) {
         int64_t id = device_find(t, site, &d[i], NULL);
         if (id) device_set(t, id, b->lease_ms, b);
-        else device_add(t, site, &d[i], b, &id);
+        else if (!is_crowded(t, site, d[i].user, b)) device_add(t, site, &d[i], b);
     }
     return status_of(t);
 }
@@ -340,6 +361,15 @@ int queue_push(struct queue_tables *t, struct site *site, const struct queue_mes
     return status_of(t);
 }
 
+static bool has_record(struct queue_tables *t, int64_t device, struct slice event, uint64_t id) {
+    sqlite3_stmt *q = query_of(t, QUEUE_RECORD_GET, device);
+    sqlite3_bind_int64(q, 2, (int64_t)id);
+    bind_text(q, 3, event);
+    bool has = step(t, q);
+    sqlite3_reset(q);
+    return has;
+}
+
 static uint64_t first_of(struct queue_tables *t, int64_t device, struct slice event) {
     sqlite3_stmt *q = query_of(t, QUEUE_EVENT_FIRST, device);
     bind_text(q, 2, event);
@@ -351,15 +381,13 @@ static uint64_t first_of(struct queue_tables *t, int64_t device, struct slice ev
 int queue_ack(struct queue_tables *t, struct site *site, const struct device *d,
               struct slice event, uint64_t id, bool in_order) {
     int64_t device = device_find(t, site, d, NULL);
-    if (!device) return t->failed ? -ENOSPC : in_order ? 1 : -ENOENT;
-    if (in_order && first_of(t, device, event) != id) {
-        sqlite3_stmt *q = query_of(t, QUEUE_EVENT_DROP, device);
-        bind_text(q, 2, event);
-        drop(t, device, q);
-        return t->failed ? -ENOSPC : 1;
+    int status = device || !in_order ? -ENOENT : 1; /* of what is gone */
+    if (device && has_record(t, device, event, id)) {
+        status = in_order && first_of(t, device, event) != id;
+        if (status) drop_event(t, device, event);
+        else drop_record(t, device, id);
     }
-    int64_t dropped = drop_record(t, device, id);
-    return t->failed ? -ENOSPC : dropped ? 0 : -ENOENT;
+    return t->failed ? -ENOSPC : status;
 }
 
 int queue_ack_batch(struct queue_tables *t, struct site *site, const struct device *d,

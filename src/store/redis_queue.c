@@ -165,6 +165,7 @@ static void touch(struct store *st, struct site *site, const struct device *d, s
     begin(&w, site, "touch");
     add_number(&w, b->lease_ms);
     add_time(&w, b->ttl_ms);
+    add_number(&w, b->devices);
     for (size_t i = 0; i < n; i++) add_device(&w, &d[i]);
     send(st, site, &w, done, arg);
 }
