@@ -454,6 +454,230 @@ static void a_user_who_was_forgotten_has_no_rooms_left(void **state) {
     assert_push(n, b, 2, ONE, "e", "user_1/A");
 }
 
+/* ---- what is a store's own ---- */
+
+static enum store_kind in_memory = IN_MEMORY, in_sqlite = IN_SQLITE, in_redis = IN_REDIS;
+
+/* What the store has no room for is refused, for all devices, and harms nothing else. */
+static void a_full_store_takes_all_or_nothing(void **state) {
+    WORLD;
+    static char large[20000];
+    struct text data = {0};
+    memset(large, 'x', sizeof large - 1);
+    world_close(w);
+    w->limits.memory_queues = w->limits.sqlite_size = 1048576;
+    world_open(w);
+    n = w->node;
+    enter(n, b, "user_1", "A", ONE);
+    enter(n, b, "user_1", "B", ONE);
+    text_format(&data, "[\"e\",\"%s\"]", large);
+    struct queue_message m = {0, SLICE(ONE), SLICE("e"), text_slice(&data)};
+    int status = 0;
+    while (!status) {
+        m.id++;
+        assert_true(m.id < 100);
+        ask(n)->push(n->core.store, n->site, &m, b, on_answer, n);
+        status = answer(n);
+    }
+    assert_true(status < 0);
+    assert_true(m.id > 10);
+    read_some(n, "user_1", "A", m.id - 1, ALL, ALL);
+    assert_string_equal(data_of(n), "[]");
+    read_some(n, "user_1", "B", m.id - 1, ALL, ALL);
+    assert_string_equal(data_of(n), "[]");
+    for (uint64_t id = 1; id < m.id; id++) {
+        assert_int_equal(ack(n, "user_1", "A", "e", id, false), 0);
+        assert_int_equal(ack(n, "user_1", "B", "e", id, false), 0);
+    }
+    assert_push(n, b, 1000, ONE, "e", "user_1/A user_1/B");
+    text_fini(&data);
+}
+
+/* Opens, pushes ids without end, and writes a byte for each that was answered. */
+static void push_for_ever(struct world *w, int out) {
+    alarm(30);
+    world_open(w);
+    enter(w->node, &w->bounds, "user_1", "A", "[\"user_1\",\"staff\"]");
+    for (uint64_t id = 1;; id++)
+        if (push(w->node, &w->bounds, id, "[\"staff\"]", "e") || write(out, "1", 1) != 1) _exit(1);
+}
+
+static void what_was_answered_outlives_kill_9(void **state) {
+    WORLD;
+    int out[2];
+    char byte;
+    uint64_t answered = 0;
+    node_close(n);
+    w->node = NULL;
+    b->messages = ALL;
+    assert_int_equal(pipe(out), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) push_for_ever(w, out[1]);
+    close(out[1]);
+    while (answered < 20 && read(out[0], &byte, 1) == 1) answered++;
+    assert_int_equal(answered, 20);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    while (read(out[0], &byte, 1) == 1) answered++;
+    close(out[0]);
+    world_open(w);
+    read_some(w->node, "user_1", "A", 0, answered, ALL);
+    struct text expected = {0};
+    for (uint64_t id = 1; id <= answered; id++)
+        text_format(&expected, "%s{\"id\":\"%llu\",\"data\":[\"e\",%llu]}", id > 1 ? "," : "[",
+                    (unsigned long long)id, (unsigned long long)id);
+    text_str(&expected, "]");
+    text_char(&expected, 0);
+    assert_string_equal(data_of(w->node), text_slice(&expected).p);
+    text_fini(&expected);
+    assert_push(w->node, b, 100000, "[\"STAFF\"]", "e", "user_1/A"); /* rooms and devices as well */
+}
+
+static void two_nodes_see_the_same(void **state) {
+    WORLD;
+    struct node *m = node_open(IN_REDIS, w->site, w->path, &w->limits);
+    enter(n, b, "user_1", "A", "[\"user_1\",\"staff\"]");
+    enter(m, b, "user_1", "B", "[\"user_1\",\"staff\"]");
+    assert_push(m, b, 1, "[\"staff\"]", "e", "user_1/A user_1/B");
+    assert_push(n, b, 2, ONE, "e", "user_1/A user_1/B");
+    assert_queue(m, "user_1", "A", "1 2");
+    assert_int_equal(ack(m, "user_1", "A", "e", 1, true), 0);
+    assert_int_equal(ack(n, "user_1", "A", "e", 1, true), -ENOENT);
+    assert_queue(n, "user_1", "A", "2");
+    leave(n, b, "user_1", "A");
+    node_close(m); /* B's node goes without a word */
+    assert_push(n, b, 3, ONE, "e", "user_1/A user_1/B");
+    enter(n, b, "user_1", "B", ONE);
+    assert_string_equal(records(n), "1 2 3");
+}
+
+/* Acks of two nodes at once: each record is taken once, and the first out of order is the last. */
+static void two_nodes_clear_an_event_once(void **state) {
+    WORLD;
+    struct node *m = node_open(IN_REDIS, w->site, w->path, &w->limits);
+    struct device d = device("user_1", "A");
+    static const uint64_t ids[] = {1, 3, 2, 6, 4, 5};
+    int statuses[3] = {0};
+    enter(n, b, "user_1", "A", ONE);
+    push_all(n, b, 1, 6);
+    for (size_t i = 0; i < 6; i += 2) {
+        ask(n)->ack(n->core.store, n->site, &d, SLICE("e"), ids[i], true, on_answer, n);
+        ask(m)->ack(m->core.store, m->site, &d, SLICE("e"), ids[i + 1], true, on_answer, m);
+        answer(n);
+        answer(m);
+        for (size_t k = 0; k < 2; k++) {
+            int status = (k ? m : n)->status;
+            statuses[status == -ENOENT ? 2 : status]++;
+        }
+    }
+    assert_int_equal(statuses[1], 1);
+    assert_true(statuses[2] >= 4); /* before 1, or after it, came 3 */
+    assert_queue(n, "user_1", "A", "");
+    node_close(m);
+}
+
+/* As the service of old had them (wire/socketio-webservice.md 4.3). */
+static void lists_are_those_of_the_service_of_old(void **state) {
+    WORLD;
+    char key[64];
+    enter(n, b, "user_7", "A", "[\"user_7\"]");
+    push(n, b, 7529730996619583488, "[\"user_7\"]", "update_store");
+    push(n, b, 7529730996619583489, "[\"user_7\"]", "update_store");
+    snprintf(key, sizeof key, "/%s:socket.io:user_7:A:update_store", w->site);
+    redisReply *list = redis_say("LRANGE %s 0 -1", key);
+    assert_int_equal(list->elements, 2);
+    assert_string_equal(list->element[0]->str,
+                        "7529730996619583488:[\"update_store\",7529730996619583488]");
+    assert_string_equal(list->element[1]->str,
+                        "7529730996619583489:[\"update_store\",7529730996619583489]");
+    freeReplyObject(list);
+    /* lease and ttl, and a second for the keys */
+    assert_in_range(redis_number("PTTL %s", key), 60000, 121000);
+    b->ttl_ms = 5000;
+    leave(n, b, "user_7", "A");
+    assert_in_range(redis_number("PTTL %s", key), 1, 6000);
+    b->ttl_ms = LIMIT_OFF;
+    enter(n, b, "user_7", "A", "[\"user_7\"]");
+    assert_int_equal(redis_number("PTTL %s", key), -1);
+    ack_batch(n, "user_7", "A", "[\"7529730996619583488\",\"7529730996619583489\"]", false);
+    assert_int_equal(redis_number("EXISTS %s", key), 0);
+}
+
+/* What the database holds of a site that nobody uses any more. */
+static long long keys_of(const struct world *w) {
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "*%s[:}]*", w->site);
+    redisReply *keys = redis_say("KEYS %s", pattern);
+    long long count = (long long)keys->elements;
+    freeReplyObject(keys);
+    return count;
+}
+
+static void leaves_nothing_behind(void **state) {
+    WORLD;
+    struct queue_bounds brief = *b;
+    brief.ttl_ms = 50;
+    enter(n, b, "user_1", "A", "[\"user_1\"]");
+    push_all(n, b, 1, 3);
+    push(n, b, 4, ONE, "other");
+    assert_true(keys_of(w) > 0);
+    leave(n, &brief, "user_1", "A");
+    uint64_t end = loop_now_ms(n->loop) + WAIT_MS;
+    while (keys_of(w) > 1) { /* users:user_1 is looked after by the next push */
+        assert_true(loop_now_ms(n->loop) < end);
+        node_turn(n);
+    }
+    assert_int_equal(ack(n, "user_1", "A", "e", 1, true), 1);
+    assert_int_equal(ack(n, "user_1", "A", "e", 1, false), -ENOENT);
+    ack_batch(n, "user_1", "A", "[\"1\"]", true);
+    leave(n, b, "user_1", "A");
+    assert_queue(n, "user_1", "A", "");
+    assert_push(n, b, 5, "[\"user_1\",\"USER_1\"]", "e", "");
+    assert_int_equal(keys_of(w), 0);
+}
+
+static void scripts_that_were_thrown_away_come_back(void **state) {
+    WORLD;
+    enter(n, b, "user_1", "A", ONE);
+    freeReplyObject(redis_say("SCRIPT FLUSH"));
+    assert_int_equal(push(n, b, 1, ONE, "e"), -ENOTCONN);
+    assert_push(n, b, 2, ONE, "e", "user_1/A");
+    assert_queue(n, "user_1", "A", "2"); /* what was refused was not kept */
+}
+
+static void a_full_redis_takes_nothing(void **state) {
+    WORLD;
+    enter(n, b, "user_1", "A", ONE);
+    enter(n, b, "user_1", "B", ONE);
+    freeReplyObject(redis_say("CONFIG SET maxmemory 1"));
+    int status = push(n, b, 1, ONE, "e");
+    freeReplyObject(redis_say("CONFIG SET maxmemory 0"));
+    assert_int_equal(status, -ENOTCONN);
+    assert_queue(n, "user_1", "A", "");
+    assert_queue(n, "user_1", "B", "");
+    assert_push(n, b, 2, ONE, "e", "user_1/A user_1/B");
+}
+
+static const struct CMUnitTest own[] = {
+    {"memory: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup, teardown,
+     &in_memory},
+    {"sqlite: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup, teardown,
+     &in_sqlite},
+    {"sqlite: what_was_answered_outlives_kill_9", what_was_answered_outlives_kill_9, setup, teardown,
+     &in_sqlite},
+    {"redis: two_nodes_see_the_same", two_nodes_see_the_same, setup, teardown, &in_redis},
+    {"redis: two_nodes_clear_an_event_once", two_nodes_clear_an_event_once, setup, teardown, &in_redis},
+    {"redis: lists_are_those_of_the_service_of_old", lists_are_those_of_the_service_of_old, setup,
+     teardown, &in_redis},
+    {"redis: a_full_redis_takes_nothing", a_full_redis_takes_nothing, setup, teardown, &in_redis},
+    {"redis: leaves_nothing_behind", leaves_nothing_behind, setup, teardown, &in_redis},
+    {"redis: scripts_that_were_thrown_away_come_back", scripts_that_were_thrown_away_come_back, setup,
+     teardown, &in_redis},
+};
+
+#define OWN (sizeof own / sizeof *own)
+
 /* ---- the table ---- */
 
 #define CASE(f) {#f, f, setup, teardown, NULL}
@@ -488,19 +712,20 @@ static const struct CMUnitTest cases[] = {
 
 #define CASES (sizeof cases / sizeof *cases)
 
-/* cases for each store, and those of one. */
+/* cases for each store, then those of one. */
 int main(void) {
-    static enum store_kind kinds[STORE_KINDS] = {IN_MEMORY, IN_SQLITE, IN_REDIS};
+    enum store_kind *kinds[STORE_KINDS] = {&in_memory, &in_sqlite, &in_redis};
     static char names[STORE_KINDS][CASES][80];
-    struct CMUnitTest tests[STORE_KINDS * CASES];
+    struct CMUnitTest tests[STORE_KINDS * CASES + OWN];
     size_t n = 0;
     for (size_t kind = 0; kind < STORE_KINDS; kind++)
         for (size_t i = 0; i < CASES; i++) {
             snprintf(names[kind][i], sizeof names[kind][i], "%s: %s", store_names[kind], cases[i].name);
             tests[n] = cases[i];
             tests[n].name = names[kind][i];
-            tests[n++].initial_state = &kinds[kind];
+            tests[n++].initial_state = kinds[kind];
         }
+    for (size_t i = 0; i < OWN; i++) tests[n++] = own[i];
     signal(SIGPIPE, SIG_IGN);
     alarm(120);
     return _cmocka_run_group_tests("queues", tests, n, redis_up, redis_down);
