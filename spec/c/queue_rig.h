@@ -22,8 +22,8 @@
 
 #include <cmocka.h>
 
-/* A site over a store of any kind, asked as if its functions answered at once. Two nodes may be over
- * the same Redis, or one after the other over the same file. */
+/* A site over a store of any kind, asked as if its functions answered at once. Two nodes may be
+ * over the same Redis, or one after the other over the same file. */
 
 #define WAIT_MS 10000
 
@@ -178,10 +178,8 @@ static inline struct node *node_open(enum store_kind kind, char *name, const cha
     n->metrics = metrics_new();
     n->limits = *limits;
     n->alarm.fired = on_alarm;
-    n->core = (struct core){.loop = n->loop,
-                            .metrics = n->metrics,
-                            .random = &n->random,
-                            .limits = &n->limits};
+    n->core = (struct core){
+        .loop = n->loop, .metrics = n->metrics, .random = &n->random, .limits = &n->limits};
     random_name(&n->random, n->core.node, NODE_LENGTH);
     list_init(&n->core.sites);
     net_init(&n->net, n->loop, NULL, n->metrics, &n->random, &n->limits);
@@ -314,8 +312,8 @@ static inline const char *reached(const struct node *n) {
         struct slice d = json_string(json_member(item.raw, SLICE("device")).raw, &name);
         bool over = json_member(item.raw, SLICE("overflow")).type == JSON_TRUE;
         assert_true(count < 32);
-        snprintf(each[count++], sizeof *each, "%.*s/%.*s%s", (int)u.n, u.p, (int)d.n, d.n ? d.p : "",
-                 over ? "!" : "");
+        snprintf(each[count++], sizeof *each, "%.*s/%.*s%s", (int)u.n, u.p, (int)d.n,
+                 d.n ? d.p : "", over ? "!" : "");
     }
     text_fini(&user);
     text_fini(&name);
@@ -344,8 +342,8 @@ static inline const char *records(const struct node *n) {
             struct slice data = json_member(item.raw, SLICE("data")).raw;
             assert_true(slice_ends(slice_upto(data, data.n - 1), id));
         }
-        used += (size_t)snprintf(all + used, sizeof all - used, "%s%.*s", used ? " " : "", (int)id.n,
-                                 id.p);
+        used += (size_t)snprintf(all + used, sizeof all - used, "%s%.*s", used ? " " : "",
+                                 (int)id.n, id.p);
         assert_true(used < sizeof all);
     }
     return all;

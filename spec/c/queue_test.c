@@ -193,7 +193,8 @@ static void reaches_nobody_without_an_error(void **state) {
 
 static void tells_names_apart(void **state) {
     WORLD;
-    static const char *const names[] = {"", ":", "%3A", "%", "*", "\"\\", "a:e", "a", "\xc3\xa9 \n"};
+    static const char *const names[] = {"",     ":",   "%3A", "%",          "*",
+                                        "\"\\", "a:e", "a",   "\xc3\xa9 \n"};
     for (size_t i = 0; i < 9; i++) {
         b->devices = 9;
         enter(n, b, "user_1", names[i], ONE);
@@ -383,6 +384,27 @@ static void a_device_that_left_is_forgotten_after_ttl(void **state) {
     assert_queue(n, "user_1", "A", "");
     enter(n, b, "user_1", "A", ONE);
     assert_string_equal(records(n), "");
+}
+
+/* Nobody need have swept. */
+static void a_device_whose_time_is_over_is_gone_at_once(void **state) {
+    WORLD;
+    struct queue_bounds brief = *b;
+    brief.ttl_ms = 0;
+    b->devices = 1;
+    enter(n, b, "user_1", "A", "[\"user_1\",\"staff\"]");
+    push_all(n, b, 1, 1);
+    leave(n, &brief, "user_1", "A");
+    assert_queue(n, "user_1", "A", "");
+    assert_int_equal(ack(n, "user_1", "A", "e", 1, false), -ENOENT);
+    leave(n, b, "user_1", "A"); /* that does not bring it back */
+    assert_push(n, b, 2, ONE, "e", "");
+    assert_push(n, b, 3, "[\"staff\"]", "e", "");
+    assert_int_equal(enter(n, b, "user_1", "B", ONE), 0); /* it is in nobody's way */
+    leave(n, &brief, "user_1", "B");
+    assert_int_equal(touch(n, b, "user_1", "A"), 0);
+    assert_queue(n, "user_1", "A", "");
+    assert_push(n, b, 4, ONE, "e", "user_1/A");
 }
 
 static void a_device_that_comes_back_in_time_stays(void **state) {
@@ -660,27 +682,29 @@ static void a_full_redis_takes_nothing(void **state) {
 }
 
 static const struct CMUnitTest own[] = {
-    {"memory: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup, teardown,
-     &in_memory},
-    {"sqlite: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup, teardown,
-     &in_sqlite},
-    {"sqlite: what_was_answered_outlives_kill_9", what_was_answered_outlives_kill_9, setup, teardown,
-     &in_sqlite},
+    {"memory: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup,
+     teardown, &in_memory},
+    {"sqlite: a_full_store_takes_all_or_nothing", a_full_store_takes_all_or_nothing, setup,
+     teardown, &in_sqlite},
+    {"sqlite: what_was_answered_outlives_kill_9", what_was_answered_outlives_kill_9, setup,
+     teardown, &in_sqlite},
     {"redis: two_nodes_see_the_same", two_nodes_see_the_same, setup, teardown, &in_redis},
-    {"redis: two_nodes_clear_an_event_once", two_nodes_clear_an_event_once, setup, teardown, &in_redis},
+    {"redis: two_nodes_clear_an_event_once", two_nodes_clear_an_event_once, setup, teardown,
+     &in_redis},
     {"redis: lists_are_those_of_the_service_of_old", lists_are_those_of_the_service_of_old, setup,
      teardown, &in_redis},
     {"redis: a_full_redis_takes_nothing", a_full_redis_takes_nothing, setup, teardown, &in_redis},
     {"redis: leaves_nothing_behind", leaves_nothing_behind, setup, teardown, &in_redis},
-    {"redis: scripts_that_were_thrown_away_come_back", scripts_that_were_thrown_away_come_back, setup,
-     teardown, &in_redis},
+    {"redis: scripts_that_were_thrown_away_come_back", scripts_that_were_thrown_away_come_back,
+     setup, teardown, &in_redis},
 };
 
 #define OWN (sizeof own / sizeof *own)
 
 /* ---- the table ---- */
 
-#define CASE(f) {#f, f, setup, teardown, NULL}
+#define CASE(f)                                                                                    \
+    { #f, f, setup, teardown, NULL }
 
 static const struct CMUnitTest cases[] = {
     CASE(keeps_order_across_events),
@@ -704,6 +728,7 @@ static const struct CMUnitTest cases[] = {
     CASE(the_device_that_was_away_longest_goes),
     CASE(a_touch_takes_no_other_devices_place),
     CASE(a_device_that_left_is_forgotten_after_ttl),
+    CASE(a_device_whose_time_is_over_is_gone_at_once),
     CASE(a_device_that_comes_back_in_time_stays),
     CASE(a_device_that_nobody_touches_has_left),
     CASE(without_a_ttl_it_is_for_ever),
@@ -720,7 +745,8 @@ int main(void) {
     size_t n = 0;
     for (size_t kind = 0; kind < STORE_KINDS; kind++)
         for (size_t i = 0; i < CASES; i++) {
-            snprintf(names[kind][i], sizeof names[kind][i], "%s: %s", store_names[kind], cases[i].name);
+            snprintf(names[kind][i], sizeof names[kind][i], "%s: %s", store_names[kind],
+                     cases[i].name);
             tests[n] = cases[i];
             tests[n].name = names[kind][i];
             tests[n++].initial_state = kinds[kind];

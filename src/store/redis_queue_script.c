@@ -142,7 +142,7 @@ const char redis_queue_script[] =
     "end\n"
     "function ops.read()\n"
     "  local user, name, after, limit, bytes = arg(), arg(), arg(), number(), number()\n"
-    "  return { 0, read(user, name, after, limit, bytes) }\n"
+    "  return { 0, known(user, name) and read(user, name, after, limit, bytes) or '[]' }\n"
     "end\n"
     "function ops.touch()\n"
     "  local lease, ttl, most = number(), number(), number()\n"
